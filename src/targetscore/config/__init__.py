@@ -1,0 +1,32 @@
+"""The configuration of a run: models, reading, and checks that need no atlas."""
+
+from targetscore.config.load import (
+    Run,
+    expand,
+    indication_path,
+    load_config,
+    load_indication,
+    load_indications,
+    load_registry,
+    load_run,
+    read_tsv,
+    read_yaml,
+)
+from targetscore.config.models import AtlasRow, Indication, RunConfig, Scoring
+
+__all__ = [
+    "AtlasRow",
+    "Indication",
+    "Run",
+    "RunConfig",
+    "Scoring",
+    "expand",
+    "indication_path",
+    "load_config",
+    "load_indication",
+    "load_indications",
+    "load_registry",
+    "load_run",
+    "read_tsv",
+    "read_yaml",
+]

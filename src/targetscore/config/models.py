@@ -1,0 +1,248 @@
+"""The configuration as types: the only place that says which keys exist and what they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
+Slug = Annotated[str, Field(pattern=SLUG)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A mapping in which a misspelt key is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpecificityWeights(Section):
+    """Weights of the four parts of specificity; they add up to 1 (C2)."""
+
+    log_fold_change: Share = 0.35
+    detection_gap: Share = 0.25
+    auc: Share = 0.25
+    tau: Share = 0.15
+
+    @model_validator(mode="after")
+    def _add_up(self) -> SpecificityWeights:
+        total = self.log_fold_change + self.detection_gap + self.auc + self.tau
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the weights add up to {total:g}, not 1")
+        return self
+
+
+class CompositeWeights(Section):
+    """Exponents of the five parts of the composite; they add up to 1 (C7)."""
+
+    specificity: Share = 0.35
+    coverage: Share = 0.25
+    safety: Share = 0.25
+    surface: Share = 0.10
+    shedding: Share = 0.05
+
+    @model_validator(mode="after")
+    def _add_up(self) -> CompositeWeights:
+        parts = (self.specificity, self.coverage, self.safety, self.surface, self.shedding)
+        if abs(sum(parts) - 1) > 1e-9:
+            raise ValueError(f"the weights add up to {sum(parts):g}, not 1")
+        return self
+
+
+class Scoring(Section):
+    """Parameters of the score. Chosen before any real result was seen; do not tune them."""
+
+    min_cells_assessed: int = Field(
+        default=20, ge=1, description="below: the group is not assessed"
+    )
+    min_cells_clear: int = Field(default=50, ge=1, description="below: a group is never clear")
+    min_donors_clear: int = Field(default=3, ge=1, description="below: a group is never clear")
+    min_cells_donor: int = Field(
+        default=5,
+        ge=1,
+        description="a donor with fewer cells in a group does not count as a donor of it",
+    )
+    min_cells_patient: int = Field(
+        default=20, ge=1, description="a patient with fewer diseased cells is listed, not counted"
+    )
+    dropout_dispersion: float = Field(
+        default=2.0, gt=0, description="phi of the dropout correction (C1)"
+    )
+    min_surface_confidence: Share = Field(
+        default=0.5, description="below: not ranked as a surface antigen"
+    )
+    specificity_weights: SpecificityWeights = SpecificityWeights()
+    composite_weights: CompositeWeights = CompositeWeights()
+
+
+class RunConfig(Section):
+    """``config.yaml``: what to run. It holds science, never threads, memory or folders."""
+
+    indications: list[Slug] = Field(
+        min_length=1, description="names of files in indication_folders, without .yaml"
+    )
+    registries: list[str] = Field(
+        default=["config/atlases.tsv"],
+        min_length=1,
+        description="atlas registries; a later one replaces rows of an earlier one by name",
+    )
+    indication_folders: list[str] = Field(
+        default=["config/indications"],
+        min_length=1,
+        description="where indications are looked for, first match wins",
+    )
+    knowledge: str = Field(default="config/knowledge", description="folder of the curated tables")
+    gene_reference: str | None = Field(
+        default=None,
+        description="TSV of all genes (symbol, ensembl_gene_id, aliases) for atlases that "
+        "hold symbols only; without it only curated genes are resolved",
+    )
+    seed: int = Field(default=1, ge=0, description="seed of everything random")
+    scoring: Scoring = Scoring()
+
+
+class Disease(Section):
+    """The disease an indication is about."""
+
+    id: str = Field(pattern=r"^(MONDO:\d{7}|PATO:\d{7})$", description="MONDO id")
+    label: str = Field(min_length=1)
+
+
+class Selection(Section):
+    """How patients' cells were selected, which makes one antigen's coverage unusable."""
+
+    antigen: str = Field(description="antigen that was selected for or treated with")
+    reason: str = Field(description="for example: CD138-sorted, prior daratumumab")
+
+
+class Diseased(Section):
+    """Which cells are diseased."""
+
+    atlases: list[Slug] = Field(min_length=1)
+    disease: list[str] = Field(
+        default=[], description="keep only donors with these disease ids or labels; empty: all"
+    )
+    cell_types: list[str] = Field(
+        default=[],
+        description="keep only these cell types (CL ids or names, with descendants); empty: all",
+    )
+    selection: list[Selection] = []
+
+
+class Healthy(Section):
+    """Where healthy cells come from."""
+
+    atlases: list[Slug] = Field(min_length=1)
+
+
+class Counterpart(Section):
+    """The normal cells the disease comes from; shown beside, never the worst case."""
+
+    cell_types: list[str] = Field(min_length=1, description="CL ids or names, with descendants")
+
+
+class Tolerated(Section):
+    """Lineages whose loss this indication accepts, or intends."""
+
+    cell_types: list[str] = Field(default=[], description="CL ids or names, with descendants")
+    reason: str = ""
+
+
+class Candidates(Section):
+    """Which antigens are scored."""
+
+    panel: list[str] = Field(min_length=1, description="symbols, aliases or Ensembl ids")
+    context: dict[str, str] = Field(
+        default={},
+        description="what an ambiguous alias means here, for example {CS1: SLAMF7}",
+    )
+
+
+class Indication(Section):
+    """One tumour type, or one autoimmune disease whose B lineage is the target."""
+
+    title: str = Field(min_length=1)
+    question: str = Field(default="", description="shown under the title of the report")
+    disease: Disease
+    diseased: Diseased
+    healthy: Healthy
+    normal_counterpart: Counterpart | None = None
+    tolerated: Tolerated = Tolerated()
+    hsct_rescue: bool = Field(
+        default=False, description="a stem-cell transplant is planned: stem cells become tier 2"
+    )
+    candidates: Candidates
+    notes: list[str] = Field(default=[], description="caveats printed in the report")
+
+    @property
+    def atlases(self) -> list[str]:
+        """Names of all atlases it uses, sorted."""
+        return sorted({*self.diseased.atlases, *self.healthy.atlases})
+
+
+class AtlasRow(Section):
+    """One row of an atlas registry: where an atlas is and how to read it.
+
+    A reading field names a column of the atlas's cell table, or gives one value for all
+    cells as ``=value``. Empty means the default of the format.
+    """
+
+    atlas: Slug
+    kind: Literal["tumour", "healthy", "mixed", "simulated"]
+    format: Literal["h5ad", "tenx_mtx", "geo_text"]
+    version: str = Field(min_length=1)
+    url: str = Field(
+        min_length=1,
+        description="http(s)://, file://, a path, or simulate:<world>?key=value; "
+        "several are separated by spaces; ${NAME} is taken from the environment",
+    )
+    sha256: str = Field(
+        default="", description="checksum per url; empty: unknown until first fetch"
+    )
+    licence: str = Field(min_length=1)
+    doi: str = ""
+    counts: str = Field(default="", description="h5ad: X, raw/X or layers/<name> with raw counts")
+    gene_id: str = Field(default="", description="column of the gene table with Ensembl ids")
+    gene_symbol: str = Field(default="", description="column of the gene table with symbols")
+    donor: str = ""
+    sample: str = ""
+    tissue: str = ""
+    cell_type: str = ""
+    assay: str = ""
+    suspension: str = ""
+    disease: str = ""
+    malignancy: str = Field(
+        default="",
+        description="column with malignant/normal calls; =lineage: every cell of the lineage "
+        "in a patient is diseased; empty: there are no calls",
+    )
+    lineage: str = Field(
+        default="", description="CL ids or names the disease arises in, ';' between them"
+    )
+    cell_labels: str = Field(
+        default="", description="TSV joined to the cells by its first column ('cell' or a column)"
+    )
+    label_map: str = Field(
+        default="", description="TSV: label, cell_type_ontology_term_id of this atlas's cell types"
+    )
+    note: str = Field(default="", description="caveat printed in the report")
+
+    @field_validator("sha256")
+    @classmethod
+    def _hex(cls, value: str) -> str:
+        for part in value.split():
+            if part != "-" and (len(part) != 64 or set(part) - set("0123456789abcdef")):
+                raise ValueError(f"'{part}' is not a SHA-256 (64 lower-case hex digits)")
+        return value
+
+    @model_validator(mode="after")
+    def _one_checksum_per_url(self) -> AtlasRow:
+        if self.sha256 and len(self.sha256.split()) != len(self.url.split()):
+            raise ValueError("sha256 and url do not hold the same number of entries")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the cells were invented."""
+        return self.kind == "simulated"
