@@ -1,0 +1,126 @@
+"""Ingest: decide who is who, and leave the matrix where it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from targetscore.config import AtlasRow
+from targetscore.errors import AtlasError
+from targetscore.formats import open_atlas
+from targetscore.genes import GeneTable
+from targetscore.ingest.labels import label_cells
+
+__all__ = ["Ingested", "ingest_atlas"]
+
+_MOUSE_LIKE = 0.5
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """The cells and genes of an atlas.
+
+    Attributes
+    ----------
+    cells, rejected, genes
+        Tables of the contracts ``ingest/cells``, ``ingest/rejected``, ``ingest/genes``.
+    summary
+        What was found, as the report shows it.
+    """
+
+    cells: pd.DataFrame
+    rejected: pd.DataFrame
+    genes: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) -> Ingested:
+    """Read labels and genes of an atlas and check a sample of its matrix.
+
+    Parameters
+    ----------
+    row
+        Registry row of the atlas.
+    location
+        File or folder of the atlas.
+    genes
+        Names of genes.
+    registry
+        Registry file, for messages.
+
+    Raises
+    ------
+    AtlasError
+        If labels are missing or contradict each other.
+    MatrixError
+        If the matrix does not hold raw counts.
+    """
+    atlas = open_atlas(row, location)
+    labelled = label_cells(row, atlas, registry)
+    atlas.peek()
+    table = genes.identify(atlas.gene_ids, atlas.gene_symbols)
+    _refuse_mouse(table, location)
+    summary = {
+        **{k: getattr(row, k) for k in ("atlas", "kind", "version", "url", "licence", "doi")},
+        "note": row.note,
+        "simulated": row.simulated,
+        "counts": atlas.counts,
+        "n_cells": len(atlas.cells),
+        "n_cells_kept": len(labelled.cells),
+        "rejected": _counts(labelled.rejected["reason"]),
+        "n_genes": len(table),
+        "genes_by_resolution": _counts(table["resolution"]),
+        "n_genes_masked": int(table["masked"].sum()),
+        "malignancy_method": labelled.malignancy_method,
+        "populations": _populations(labelled.cells),
+        "cell_types": _cell_types(labelled.cells),
+        "unmapped_cell_types": _unmapped(labelled.cells),
+        "donors_without_diseased_cells": _without_diseased(labelled.cells),
+    }
+    return Ingested(labelled.cells, labelled.rejected, table, summary)
+
+
+def _refuse_mouse(genes: pd.DataFrame, location: str) -> None:
+    """Human symbols are upper case; an atlas of Title-case symbols is another species."""
+    named = genes.loc[genes["resolution"] != "ensembl_id", "original_id"]
+    title = named.str.fullmatch(r"[A-Z][a-z]+[a-z0-9]*")
+    foreign = genes["original_id"].str.match(r"ENS(?!G\d)[A-Z]+G\d")
+    if len(genes) and (title.sum() + foreign.sum()) > _MOUSE_LIKE * len(genes):
+        raise AtlasError.one(
+            location,
+            "genes",
+            "most gene names are not human (for example "
+            f"{', '.join(genes['original_id'].head(3))})",
+            "targetscore reads human atlases; map the genes to human orthologues yourself",
+        )
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return dict(sorted(Counter(map(str, values)).items()))
+
+
+def _populations(cells: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {
+        str(name): {"n_cells": len(part), "n_donors": int(part["donor"].nunique())}
+        for name, part in cells.groupby("population", sort=True)
+    }
+
+
+def _cell_types(cells: pd.DataFrame) -> list[dict[Any, Any]]:
+    key = ["population", "disease", "cell_type_id", "cell_type"]
+    counts = cells.groupby(key, sort=True).size().rename("n_cells").reset_index()
+    return counts.to_dict("records")
+
+
+def _unmapped(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    unmapped = cells[cells["cell_type_id"].str.startswith("label:")]
+    counts = _counts(unmapped["author_cell_type"])
+    return [{"label": label, "n_cells": n} for label, n in counts.items()]
+
+
+def _without_diseased(cells: pd.DataFrame) -> list[str]:
+    patients = set(cells.loc[cells["population"] != "healthy", "donor"])
+    return sorted(patients - set(cells.loc[cells["population"] == "diseased", "donor"]))
