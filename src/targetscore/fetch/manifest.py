@@ -1,0 +1,128 @@
+"""What was brought: the record that the workflow stores and later stages read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from targetscore.errors import ContractError, Problem
+
+PINNED = "pinned"
+UNKNOWN = "unknown until first fetch"
+SIMULATED = "simulated"
+
+
+def folder_checksum(files: Iterable[tuple[str, str]]) -> str:
+    r"""Return the checksum of a folder.
+
+    It is the SHA-256 of the lines ``<sha256>  <relative path>``, one per regular file, sorted
+    by their bytes, each ended by a line feed. Hidden files and folders (leading dot) do not
+    count. On a shell, inside the folder: ``find -L . -type f -not -path '*/.*' -printf '%P\0'
+    | xargs -0 sha256sum | LC_ALL=C sort | sha256sum``.
+
+    Parameters
+    ----------
+    files
+        Relative path (``/`` between folders) and SHA-256 of each file.
+    """
+    lines = sorted(f"{sha256}  {path}\n" for path, sha256 in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """One file that was brought and hashed.
+
+    Attributes
+    ----------
+    path
+        Where it is; can be opened as it stands.
+    url
+        Where it is from, as the registry writes it: ``${NAME}`` is not expanded, so that a
+        secret in the environment never reaches a result.
+    n_bytes
+        Size in bytes.
+    sha256
+        SHA-256, 64 lower-case hex digits.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    path: str
+    url: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One atlas that is there.
+
+    Attributes
+    ----------
+    atlas, version
+        As in the registry.
+    location
+        What ingest reads: a file, a folder (several files, a local folder, an unpacked
+        archive), or the ``simulate:`` URL itself.
+    files
+        What was brought, in the order of the registry row; for an archive the archive itself,
+        for a local folder each of its files. Empty for a simulated atlas.
+    checksum
+        ``pinned`` if the registry declares every checksum, ``simulated`` if there is no file,
+        else ``unknown until first fetch``.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    atlas: str
+    version: str
+    location: str
+    files: tuple[FetchedFile, ...]
+    checksum: str
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the file, of the folder, or of the files of several URLs."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        names = (Path(os.path.relpath(f.path, self.location)).as_posix() for f in self.files)
+        return folder_checksum(zip(names, (f.sha256 for f in self.files), strict=True))
+
+
+_FETCHED = TypeAdapter(Fetched)
+
+
+def to_manifest(fetched: Fetched) -> dict[str, Any]:
+    """Return the record as plain values for JSON; it holds no time and no host name."""
+    return {**asdict(fetched), "files": [asdict(file) for file in fetched.files]}
+
+
+def from_manifest(manifest: Mapping[str, Any]) -> Fetched:
+    """Rebuild the record from what :func:`to_manifest` gave.
+
+    Raises
+    ------
+    ContractError
+        With every key that is missing, unknown or of the wrong type.
+    """
+    try:
+        return _FETCHED.validate_python(manifest)
+    except ValidationError as error:
+        raise ContractError(
+            [
+                Problem(
+                    "fetch manifest",
+                    ".".join(str(step) for step in fault["loc"]),
+                    fault["msg"],
+                    "delete the manifest and run again",
+                )
+                for fault in error.errors()
+            ]
+        ) from error

@@ -1,0 +1,96 @@
+"""A tar archive, unpacked beside other files as if it had always been a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import zlib
+from pathlib import Path
+
+from targetscore.errors import FetchError, plain
+from targetscore.fetch.part import CHUNK, beside, disk_error
+from targetscore.fetch.sources import Source
+from targetscore.io import write_text
+
+
+class _Link(tarfile.FilterError):
+    """A member that is a link."""
+
+
+def _files_and_folders(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    # Links are how archives have escaped from the data filter; no atlas needs them.
+    if member.issym() or member.islnk():
+        raise _Link(f"'{member.name}' is a link")
+    return tarfile.data_filter(member, path)
+
+
+def unpack(source: Source, folder: Path, sha256: str) -> None:
+    """Unpack a verified archive into ``source.location(folder)``, whole or not at all.
+
+    The checksum of the archive is kept in ``<stem>.unpacked``; with the same archive nothing
+    is done.
+
+    Parameters
+    ----------
+    source
+        The archive.
+    folder
+        Where to unpack.
+    sha256
+        Checksum the archive was found to have.
+
+    Raises
+    ------
+    FetchError
+        If it is not a tar archive, is damaged or empty, or holds links, special files or
+        members that lead out of the folder; nothing is left then.
+    """
+    target = source.location(folder)
+    marker = beside(target, ".unpacked")
+    if target.is_dir() and marker.is_file() and marker.read_bytes().strip() == sha256.encode():
+        return
+    growing = target.with_name(f".{target.name}.unpacking")
+    try:
+        shutil.rmtree(growing, ignore_errors=True)
+        growing.mkdir(parents=True)
+        with tarfile.open(source.path(folder)) as archive:
+            archive.extractall(growing, filter=_files_and_folders)
+            # gzip compares its CRC only at the very end, behind the last member.
+            while archive.fileobj is not None and archive.fileobj.read(CHUNK):
+                pass
+        if not any(path.is_file() for path in growing.rglob("*")):
+            raise source.error("the archive holds no file", "look it up at its publisher")
+        marker.unlink(missing_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(growing, target)
+        write_text(f"{sha256}\n", marker)
+    except tarfile.FilterError as error:
+        wrong = f"the archive is refused: {plain(error)}"
+        remedy = (
+            "look at it with 'tar -tvf'; if you trust it, unpack it by hand and give the folder"
+        )
+        raise source.error(wrong, remedy) from error
+    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        raise _damaged(source, error) from error
+    except OSError as error:
+        # Decompressors raise an OSError too, without the number a system call would give.
+        if error.errno is None:
+            raise _damaged(source, error) from error
+        raise disk_error(error, source, folder, _unpacked_size(source.path(folder))) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+
+
+def _damaged(source: Source, error: Exception) -> FetchError:
+    wrong = f"cannot be unpacked, it is damaged or no tar archive ({plain(error)})"
+    return source.error(wrong, "delete it and run again, or look it up at its publisher")
+
+
+def _unpacked_size(path: Path) -> int | None:
+    try:
+        with tarfile.open(path) as archive:
+            return sum(member.size for member in archive)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError):
+        return None
