@@ -1,0 +1,181 @@
+"""Put the sections together into one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from targetscore.contracts import COMPONENTS, RANKING
+from targetscore.report import dossier, figures, text, views
+from targetscore.report.data import IndexEntry, ReportData
+
+SIMULATED = "SIMULATED DATA — invented cells, not evidence about patients"
+_TEMPLATES = Path(__file__).parent / "templates"
+_MEANINGS = {
+    c.name: re.sub(r" \((C\d|f_T)\)", "", c.meaning)
+    for c in (*COMPONENTS.columns, *RANKING.columns)
+}
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        n=text.number, t=text.isolate, w=text.words, verdict=text.verdict, grade=text.grade
+    )
+    environment.globals.update(
+        interval=text.interval,
+        bar=figures.bar,
+        radius=figures.radius,
+        mark=views.mark,
+        blind_mark=views.blind_mark,
+        counted=text.count_words,
+        named=text.named,
+    )
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def policy(style: str, script: str) -> str:
+    """Return the content security policy: this style, this script and nothing else."""
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def embedded(tables: Mapping[str, pd.DataFrame]) -> Markup:
+    """Return tables as JSON of TSV texts that cannot end the script element they stand in.
+
+    Each text is what :func:`targetscore.io.write_tsv` writes, so that a table saved from the
+    page equals the file byte by byte.
+    """
+    texts = {
+        name: table.to_csv(None, sep="\t", index=False, na_rep="NA", lineterminator="\n")
+        for name, table in tables.items()
+    }
+    return Markup(json.dumps(texts, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def _page(template: str, **context: Any) -> str:
+    style, script = _asset("report.css"), _asset("report.js")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=style,
+            script=script,
+            policy=policy(style, script),
+            simulated_text=SIMULATED,
+            **context,
+        )
+    )
+
+
+def render_report(data: ReportData) -> str:
+    """Render the report of one indication.
+
+    Parameters
+    ----------
+    data
+        What score wrote, with the curated tables and the summaries of the atlases.
+
+    Returns
+    -------
+    str
+        One HTML file that makes no request; the same data gives the same text.
+    """
+    shown = views.antigens(data)
+    tables = {
+        "ranking": data.ranking,
+        "components": data.components,
+        **{
+            name: views.of_antigens(getattr(data, name), shown)
+            for name in ("evidence", "toxicity", "coverage", "shedding")
+        },
+    }
+    evidence = text.records(tables["evidence"])
+    classes = views.toxicity(tables["toxicity"], evidence)
+    order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
+    rows = text.records(order)
+    return _page(
+        "report.html",
+        data=data,
+        simulated=data.simulated,
+        shown=shown,
+        slug={a.gene_id: a.slug for a in shown},
+        by_id={a.gene_id: a for a in shown},
+        ranked=[r for r in rows if r["rank"] is not None],
+        unranked=[r for r in rows if r["rank"] is None],
+        max_listed=views.MAX_LISTED,
+        max_detailed=views.MAX_DETAILED,
+        escape_fraction=views.ESCAPE_FRACTION,
+        meanings=_MEANINGS,
+        parts=dossier.PARTS,
+        floor=dossier.FLOOR,
+        colours=figures.colour_words(),
+        healthy=views.healthy(evidence),
+        classes=classes,
+        gaps=views.gaps(evidence, shown),
+        gap_verdicts=text.GAPS,
+        verdicts=text.VERDICT_WORDS,
+        patients=views.patients(tables["coverage"], shown),
+        dossiers=[dossier.dossier(data, a, evidence, classes) for a in shown],
+        parameters=_flat(data.scoring.model_dump()),
+        tables=embedded(tables),
+        tiers=text.records(data.knowledge.tiers),
+        table_sizes={name: len(table) for name, table in tables.items()},
+    )
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{before}{name}: ")
+        else:
+            found.append((f"{before}{name}", value))
+    return found
+
+
+def render_index(entries: Sequence[IndexEntry]) -> str:
+    """Render the list of reports; each links to ``<name>.html`` beside it.
+
+    Parameters
+    ----------
+    entries
+        One per report, in the order shown.
+
+    Returns
+    -------
+    str
+        One HTML file that makes no request.
+    """
+    rows = []
+    for entry in entries:
+        order = entry.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
+        ranked = [r for r in text.records(order) if r["rank"] is not None]
+        rows.append({"entry": entry, "ranked": ranked, "n": len(order)})
+    return _page("index.html", rows=rows, simulated=any(e.simulated for e in entries))

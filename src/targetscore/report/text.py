@@ -1,0 +1,170 @@
+"""Words and numbers as the reader sees them; every number keeps its exact value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from targetscore.errors import plain
+
+VERDICT_WORDS = {
+    "clear": "below alert",
+    "no_signal_insufficient": "below alert, too little data",
+    "possible": "possible",
+    "concern": "concern",
+    "not_assessed": "not assessed",
+    "not_assessable_by_RNA": "not assessable by RNA",
+    "not_measured": "gene not measured",
+}
+GAPS = ("not_assessed", "not_assessable_by_RNA", "not_measured")
+_NO_BREAK = "\u202f"
+
+
+def _known(value: Any) -> Any:
+    if value is None or value is pd.NA or value != value or value == "":
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries in which missing and empty values are ``None``."""
+    return [
+        {str(key): _known(value) for key, value in row.items()}
+        for row in table.astype("object").to_dict("records")
+    ]
+
+
+def _percent(value: float) -> str:
+    percent = 100 * value
+    if percent == 0 or percent >= 9.95:
+        shown = f"{percent:.0f}"
+    elif percent < 0.05:
+        shown = "<0.1"
+    else:
+        shown = f"{percent:.1f}"
+    # A fraction below 1 must not read as all cells.
+    if shown == "100" and value < 1:
+        shown = ">99"
+    return f"{shown}{_NO_BREAK}%"
+
+
+def _score(value: float) -> str:
+    return "<0.01" if 0 < value < 0.005 else f"{value:.2f}"
+
+
+def _amount(value: float) -> str:
+    if value == 0:
+        return "0"
+    if value < 0.01:
+        return "<0.01"
+    digits = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:,.{min(digits, 2)}f}".replace(",", _NO_BREAK)
+
+
+def _count(value: float) -> str:
+    return f"{int(value):,}".replace(",", _NO_BREAK)
+
+
+_KINDS = {
+    "percent": _percent,
+    "score": _score,
+    "amount": _amount,
+    "count": _count,
+    "points": lambda value: f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}",
+    "signed": lambda value: f"{value:+.2f}".replace("-", "−"),
+    "factor": lambda value: f"{value:.3f}",
+    "plain": lambda value: f"{value:g}",
+}
+
+
+def rounded(value: float, kind: str) -> str:
+    """Round a number for reading.
+
+    Parameters
+    ----------
+    value
+        Finite number; a fraction (0–1) for ``percent``.
+    kind
+        ``percent``, ``score`` (0–1, two decimals), ``amount`` (three digits), ``count``,
+        ``points``, ``signed`` (log2), ``factor`` (three decimals) or ``plain``.
+    """
+    return _KINDS[kind](value)
+
+
+def number(value: float | int | None, kind: str = "score") -> Markup:
+    """Return a number as rounded text whose exact value stands in ``data-value``."""
+    if value is None or value != value:
+        return Markup('<span class="na" data-value="NA">NA</span>')
+    exact = repr(int(value)) if kind == "count" else repr(float(value))
+    return Markup('<span data-value="{}">{}</span>').format(exact, rounded(value, kind))
+
+
+def interval(low: float | None, high: float | None, kind: str = "percent") -> Markup:
+    """Return both ends of an interval, each with its exact value."""
+    if low is None or high is None:
+        return number(None)
+    return Markup("{}–{}").format(number(low, kind), number(high, kind))
+
+
+def isolate(text: object) -> Markup:
+    """Escape text from data and isolate its writing direction; ``None`` reads NA."""
+    if text is None:
+        return Markup('<span class="na">NA</span>')
+    return Markup("<bdi>{}</bdi>").format(str(text))
+
+
+def words(text: object) -> str:
+    """Turn a code such as ``T_cell_fratricide`` into words."""
+    return str(text).replace("_", " ")
+
+
+def verdict(code: str | None) -> Markup:
+    """Return a verdict as shape, word and colour."""
+    if code is None:
+        return number(None)
+    return Markup(
+        '<span class="v v-{0}"><svg aria-hidden="true"><use href="#i-{0}"/></svg> {1}</span>'
+    ).format(code, VERDICT_WORDS[code])
+
+
+def grade(code: str | None) -> str | None:
+    """Turn a shedding grade such as ``low_uncertain`` into words."""
+    if code is None:
+        return None
+    return words(code.removesuffix("_uncertain")) + (
+        ", uncertain" if code.endswith("_uncertain") else ""
+    )
+
+
+def named(display: str | None, symbol: str) -> str:
+    """Return the name clinicians use with the symbol behind it where they differ."""
+    return symbol if display in (None, symbol) else f"{display} ({symbol})"
+
+
+def slugs(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
+    """Give each key a unique identifier made from its name: letters, digits, ``_`` and ``-``."""
+    given: dict[str, str] = {}
+    for key, name in names.items():
+        base = f"{prefix}-{re.sub('[^A-Za-z0-9_-]+', '-', name)[:60].strip('-') or 'x'}"
+        candidate, n = base, 1
+        while candidate in given.values():
+            n += 1
+            candidate = f"{base}-{n}"
+        given[key] = candidate
+    return given
+
+
+def label(*parts: object) -> str:
+    """Join text for an SVG title, without control or direction characters."""
+    return " ".join(plain(p, 120) for p in parts)
+
+
+def count_words(n: int, singular: str, plural: str | None = None) -> Markup:
+    """Return a count with its noun: ``1 cell type``, ``3 cell types``."""
+    noun = singular if n == 1 else plural or f"{singular}s"
+    return Markup("{} {}").format(number(n, "count"), escape(noun))

@@ -1,0 +1,290 @@
+"""What each section shows: score rows selected and put in order, nothing computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from targetscore.report import figures
+from targetscore.report.data import ReportData
+from targetscore.report.text import (
+    GAPS,
+    VERDICT_WORDS,
+    label,
+    named,
+    records,
+    rounded,
+    slugs,
+    words,
+)
+
+MAX_DETAILED = 16
+"""Antigens drawn in detail; the ranking and the downloads hold the others."""
+MAX_LISTED = 200
+"""Rows of the ranking shown in the page."""
+MAX_GROUPS = 150
+"""Healthy groups drawn, those with the largest harm first."""
+ESCAPE_FRACTION = 0.2
+"""A patient with a smaller positive fraction is named (specification C3)."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Antigen:
+    """One antigen shown in detail; ``part`` is its row of the components."""
+
+    gene_id: str
+    symbol: str
+    name: str
+    short: str
+    slug: str
+    part: Row
+
+
+def antigens(data: ReportData) -> list[Antigen]:
+    """Return the antigens shown in detail: ranked ones by rank, then the others by symbol."""
+    order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
+    parts = {row["gene_id"]: row for row in records(data.components)}
+    shown = records(order)[:MAX_DETAILED]
+    ids = slugs("antigen", {row["gene_id"]: row["antigen"] for row in shown})
+    return [
+        Antigen(
+            gene_id=row["gene_id"],
+            symbol=row["antigen"],
+            name=named(row["display"], row["antigen"]),
+            short=row["display"] or row["antigen"],
+            slug=ids[row["gene_id"]],
+            part=parts[row["gene_id"]],
+        )
+        for row in shown
+    ]
+
+
+def of_antigens(table: pd.DataFrame, shown: Sequence[Antigen]) -> pd.DataFrame:
+    """Return the rows of a score table that belong to the antigens shown in detail."""
+    return table[table["gene_id"].isin([a.gene_id for a in shown])]
+
+
+@dataclass
+class Group:
+    """One healthy cell group (or one tier row nothing assesses) with its row per antigen."""
+
+    first: Row
+    cells: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def assessed(self) -> bool:
+        """Whether it was assessed for at least one antigen."""
+        return any(row["verdict"] not in GAPS for row in self.cells.values())
+
+    @property
+    def harm(self) -> float:
+        """Largest harm over the antigens; 0 only orders groups without any."""
+        return max((row["harm"] or 0.0) for row in self.cells.values())
+
+    @property
+    def order(self) -> tuple[int, str, str, str, str]:
+        """Where it stands in its tissue."""
+        row = self.first
+        return (row["tier"], row["cell_type"], row["tissue"], row["suspension"], row["assay_class"])
+
+    @property
+    def kind(self) -> str:
+        """What sets it apart from the usual droplet assay of whole cells."""
+        marks = {"nucleus": "nuclei", "full_length": "full-length assay"}
+        found = [
+            marks[v] for v in (self.first["suspension"], self.first["assay_class"]) if v in marks
+        ]
+        if self.first["tolerated"]:
+            found.append("tolerated")
+        return ", ".join(found)
+
+
+def groups(evidence: Sequence[Row]) -> list[Group]:
+    """Gather evidence rows of the same healthy group."""
+    found: dict[tuple[str, ...], Group] = {}
+    for row in evidence:
+        key = tuple(row[k] for k in ("tissue_id", "cell_type_id", "suspension", "assay_class"))
+        found.setdefault(key, Group(row)).cells[row["gene_id"]] = row
+    return list(found.values())
+
+
+def mark(row: Row | None, antigen: Antigen, group: Group) -> Markup:
+    """Draw what is known of one antigen in one healthy group."""
+    who = label(antigen.short, "in", group.first["cell_type"], ",", group.first["tissue"], ":")
+    if row is None or row["verdict"] in GAPS or row["fraction_expressing"] is None:
+        verdict = VERDICT_WORDS[row["verdict"] if row else "not_assessed"]
+        literature = row["literature"] if row else None
+        reported = (
+            label("; literature reports expression:", row["literature_source"])
+            if row and literature
+            else ""
+        )
+        seen = (
+            f"; {row['n_cells']} cells of {row['n_donors']} donors"
+            if row and row["n_cells"]
+            else ""
+        )
+        return figures.hatch(f"{who} {verdict}{seen}{reported}", literature is not None)
+    upper = row["fraction_expressing_upper"]
+    size = f"{row['n_donors']} donors, {row['n_cells']} cells"
+    if row["n_detected"] == 0:
+        bound = f"; upper bound {rounded(upper, 'percent')}" if upper is not None else ""
+        return figures.ring(upper or 0.0, f"{who} no positive cell{bound}; {size}")
+    low = row["fraction_expressing_lower"]
+    spread = (
+        f" ({rounded(low, 'percent')} to {rounded(upper, 'percent')})"
+        if upper is not None and low is not None
+        else ""
+    )
+    level = (
+        f", mean {rounded(row['mean_cpm'], 'amount')} CPM" if row["mean_cpm"] is not None else ""
+    )
+    share = rounded(row["fraction_expressing"], "percent")
+    return figures.dot(
+        row["fraction_expressing"],
+        row["mean_cpm"],
+        f"{who} {share} express{spread}{level}; {VERDICT_WORDS[row['verdict']]}; {size}",
+    )
+
+
+def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
+    """Arrange the healthy groups: tissues by tier, tissues nothing assesses, groups left out."""
+    everything = groups(evidence)
+    tissues: dict[str, list[Group]] = {}
+    for group in everything:
+        tissues.setdefault(group.first["tissue"], []).append(group)
+    blind = {t for t, members in tissues.items() if not any(g.assessed for g in members)}
+    drawn = [g for g in everything if g.first["tissue"] not in blind]
+    drawn.sort(key=lambda g: (not g.assessed, -g.harm, g.order))
+    kept = {id(g) for g in drawn[:MAX_GROUPS]}
+
+    def ordered(names: set[str]) -> list[dict[str, Any]]:
+        found = []
+        for name in names:
+            members = sorted(tissues[name], key=lambda g: g.order)
+            shown = members if name in blind else [g for g in members if id(g) in kept]
+            if shown:
+                found.append({"tissue": name, "tier": shown[0].first["tier"], "groups": shown})
+        return sorted(found, key=lambda t: (t["tier"], t["tissue"]))
+
+    return {
+        "tissues": ordered(set(tissues) - blind),
+        "blind": ordered(blind),
+        "n_left_out": max(0, len(drawn) - MAX_GROUPS),
+    }
+
+
+def blind_mark(members: Sequence[Group], antigen: Antigen) -> Markup:
+    """Draw a tissue that no atlas assesses, for one antigen."""
+    rows = [g.cells[antigen.gene_id] for g in members if antigen.gene_id in g.cells]
+    reported = [r for r in rows if r["literature"]]
+    cells = ", ".join(sorted({str(r["cell_type"]) for r in reported}))
+    told = label("; literature reports expression in", cells) if reported else ""
+    who = label(antigen.short, "in", members[0].first["tissue"], ":")
+    return figures.hatch(f"{who} not assessed{told}", bool(reported))
+
+
+def toxicity(table: pd.DataFrame, evidence: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return each toxicity class with its row per antigen, classes of vital tissue first."""
+    tiers: dict[str, int] = {}
+    tolerated: dict[str, bool] = {}
+    for row in evidence:
+        name = row["toxicity_class"]
+        tiers[name] = min(tiers.get(name, 4), row["tier"])
+        tolerated[name] = tolerated.get(name, True) and row["tolerated"]
+    classes: dict[str, dict[str, Row]] = {}
+    for row in records(table):
+        classes.setdefault(row["toxicity_class"], {})[row["gene_id"]] = row
+    return [
+        {
+            "name": words(name),
+            "tier": tiers.get(name),
+            "tolerated": tolerated.get(name, False),
+            "cells": cells,
+        }
+        for name, cells in sorted(classes.items(), key=lambda i: (tiers.get(i[0], 5), i[0]))
+    ]
+
+
+def gaps(evidence: Sequence[Row], shown: Sequence[Antigen]) -> dict[str, Any]:
+    """List what was not assessed: with a report of expression first, then all else by tissue."""
+    position = {a.gene_id: i for i, a in enumerate(shown)}
+    missing = [r for r in evidence if r["verdict"] in GAPS]
+    reported = sorted(
+        (r for r in missing if r["literature"]),
+        key=lambda r: (
+            r["literature"] != "strong",
+            r["tier"],
+            position[r["gene_id"]],
+            r["tissue"],
+            r["cell_type"],
+        ),
+    )
+    by_tissue: dict[str, list[dict[str, Any]]] = {}
+    for group in groups(missing):
+        which = [a for a in shown if a.gene_id in group.cells]
+        by_tissue.setdefault(group.first["tissue"], []).append(
+            {
+                "group": group,
+                "reasons": sorted({r["verdict"] for r in group.cells.values()}),
+                "only": [] if len(which) == len(shown) else [a.short for a in which],
+            }
+        )
+    tissues: list[dict[str, Any]] = [
+        {"tissue": name, "rows": sorted(rows, key=lambda r: r["group"].order)}
+        for name, rows in by_tissue.items()
+    ]
+    tissues.sort(key=lambda t: (t["rows"][0]["group"].first["tier"], t["tissue"]))
+    return {"reported": reported, "tissues": tissues, "n": sum(len(t["rows"]) for t in tissues)}
+
+
+def patients(table: pd.DataFrame, shown: Sequence[Antigen]) -> dict[str, Any]:
+    """Arrange coverage: one strip per antigen, one row per patient, low and uncounted patients."""
+    rows = records(table)
+    people: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["atlas"], row["donor"])
+        person = people.setdefault(key, {"first": row, "cells": {}})
+        person["cells"][row["gene_id"]] = row
+    strips = []
+    for antigen in shown:
+        own = [r for r in rows if r["gene_id"] == antigen.gene_id and r["counted"]]
+        valued = [r for r in own if r["fraction"] is not None]
+        low = [r for r in valued if r["fraction"] < ESCAPE_FRACTION]
+        points = [
+            (
+                r["fraction"],
+                label(
+                    r["donor"],
+                    f"({r['atlas']}):",
+                    rounded(r["fraction"], "percent"),
+                    f"of {r['n_cells']} diseased cells",
+                ),
+            )
+            for r in valued
+        ]
+        strips.append(
+            {
+                "antigen": antigen,
+                "svg": figures.strip(
+                    points,
+                    ESCAPE_FRACTION,
+                    label("Positive fraction of", antigen.short, "by patient"),
+                ),
+                "n": len(valued),
+                "n_missing": len(own) - len(valued),
+                "low": sorted(low, key=lambda r: (r["fraction"], r["atlas"], r["donor"])),
+            }
+        )
+    ordered = [people[k] for k in sorted(people)]
+    return {
+        "strips": strips,
+        "people": ordered,
+        "too_few": [p["first"] for p in ordered if not p["first"]["counted"]],
+    }

@@ -1,0 +1,185 @@
+"""The drawings and words of a report, without a browser."""
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from targetscore.contracts import VERDICTS
+from targetscore.report import figures, text
+from targetscore.report.dossier import composite
+
+HOSTILE = "</title><script>alert(1)</script>\" ' &"
+FRACTIONS = st.floats(0, 1)
+
+
+def parsed(svg):
+    return ET.fromstring(str(svg))
+
+
+@given(FRACTIONS, FRACTIONS)
+def test_a_larger_fraction_never_has_a_smaller_mark(a, b):
+    low, high = sorted((a, b))
+    assert 0 < figures.radius(low) <= figures.radius(high) <= figures.RADIUS
+
+
+@given(FRACTIONS, st.floats(0, 1e5))
+def test_a_dot_keeps_its_exact_fraction(fraction, cpm):
+    circle = parsed(figures.dot(fraction, cpm, HOSTILE)).find("circle")
+    assert float(circle.get("data-value")) == fraction
+    assert circle.get("class") == f"c{sum(cpm >= edge for edge in (1, 3, 10, 30, 100, 300))}"
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        figures.dot(0.4, 12.0, HOSTILE),
+        figures.ring(0.01, HOSTILE),
+        figures.hatch(HOSTILE, True),
+        figures.strip([(0.5, HOSTILE)], 0.2, HOSTILE),
+        figures.bar(0.3),
+    ],
+    ids=["dot", "ring", "hatch", "strip", "bar"],
+)
+def test_drawings_are_well_formed_and_carry_no_styling_or_handlers(svg):
+    root = parsed(svg)
+    for element in root.iter():
+        assert element.tag in {"svg", "title", "circle", "rect", "path", "use", "text"}
+        assert not [a for a in element.attrib if a == "style" or a.startswith("on")]
+    titles = [t.text for t in root.iter("title")]
+    assert all(t == HOSTILE for t in titles)
+
+
+def test_marks_of_the_three_states_differ_in_shape():
+    shapes = [
+        {e.tag for e in parsed(svg).iter()} - {"svg", "title"}
+        for svg in (figures.dot(0, 0, ""), figures.ring(0, ""), figures.hatch("", False))
+    ]
+    assert shapes == [{"circle"}, {"circle", "path"}, {"use"}]
+
+
+@given(st.lists(FRACTIONS, max_size=60))
+def test_a_strip_shows_every_patient_in_its_place(values):
+    root = parsed(figures.strip([(v, "p") for v in values], 0.2, "strip"))
+    circles = root.findall("circle")
+    assert sorted(float(c.get("data-value")) for c in circles) == sorted(values)
+    _, _, width, height = map(float, root.get("viewBox").split())
+    for circle in circles:
+        value = float(circle.get("data-value"))
+        assert circle.get("class") == ("low" if value < 0.2 else "pt")
+        assert float(circle.get("cx")) == pytest.approx(8 + (width - 16) * value, abs=0.06)
+        assert 0 < float(circle.get("cy")) < height
+
+
+@given(st.floats(-1, 2))
+def test_a_bar_stays_on_its_rail(value):
+    widths = [float(r.get("width")) for r in parsed(figures.bar(value)).findall("rect")]
+    assert widths[1] == pytest.approx(100 * min(1, max(0, value)), abs=0.06)
+    assert widths[1] <= widths[0] == 100
+
+
+def test_a_missing_value_has_no_bar_and_reads_na():
+    assert figures.bar(None) == ""
+    assert 'data-value="NA"' in text.number(None)
+    assert 'data-value="NA"' in text.number(float("nan"))
+
+
+@given(st.floats(0, 1e6), st.sampled_from(["score", "amount", "percent", "factor", "points"]))
+def test_a_number_keeps_its_exact_value(value, kind):
+    shown = re.fullmatch(r'<span data-value="([^"]+)">(.+)</span>', text.number(value, kind))
+    assert float(shown[1]) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (0.0, "percent", "0\u202f%"),
+        (0.0001, "percent", "<0.1\u202f%"),
+        (0.0234, "percent", "2.3\u202f%"),
+        (0.0999, "percent", "10\u202f%"),
+        (0.1234, "percent", "12\u202f%"),
+        (0.9999, "percent", ">99\u202f%"),
+        (1.0, "percent", "100\u202f%"),
+        (0.0001, "score", "<0.01"),
+        (12345, "count", "12\u202f345"),
+        (0.004, "amount", "<0.01"),
+        (3.14159, "amount", "3.14"),
+        (31.4159, "amount", "31.4"),
+        (3141.59, "amount", "3\u202f142"),
+        (-1.239, "signed", "−1.24"),
+        (1.239, "signed", "+1.24"),
+        (90.0, "points", "90"),
+        (37.84, "points", "37.8"),
+    ],
+)
+def test_numbers_round_as_a_reader_expects(value, kind, shown):
+    assert text.rounded(value, kind) == shown
+
+
+@given(st.floats(0, 1))
+def test_a_percentage_never_claims_none_or_all_unless_it_is_so(value):
+    shown = text.rounded(value, "percent")
+    assert (shown == "0\u202f%") == (value == 0)
+    assert (shown == "100\u202f%") == (value == 1)
+
+
+@pytest.mark.parametrize("code", VERDICTS)
+def test_a_verdict_has_a_shape_and_a_word(code):
+    html = str(text.verdict(code))
+    assert f'href="#i-{code}"' in html
+    assert text.VERDICT_WORDS[code] in html
+    assert not re.search(r"\bsafe\b", html)
+
+
+@given(st.dictionaries(st.integers(), st.text(max_size=80), max_size=12))
+def test_identifiers_are_unique_and_plain(names):
+    given_ids = list(text.slugs("antigen", names).values())
+    assert len(set(given_ids)) == len(names)
+    assert all(re.fullmatch(r"antigen-[A-Za-z0-9_-]+", i) for i in given_ids)
+
+
+def test_a_plain_symbol_is_its_own_identifier():
+    assert text.slugs("antigen", {"ENSG1": "TNFRSF17"}) == {"ENSG1": "antigen-TNFRSF17"}
+
+
+def test_labels_hold_no_direction_marks():
+    assert "\u202e" not in text.label("a\u202eb")
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4), st.floats(0, 100))
+def test_the_composite_can_be_redone_by_logarithms(parts, shedding):
+    names = ("specificity_score", "coverage_score", "safety_score", "surface_confidence")
+    weights = {
+        "specificity": 0.35,
+        "coverage": 0.25,
+        "safety": 0.25,
+        "surface": 0.1,
+        "shedding": 0.05,
+    }
+    row = {**dict(zip(names, parts, strict=True)), "shedding_score": shedding}
+    values = [max(p, 1e-3) for p in (*parts, 1 - 0.5 * shedding / 100)]
+    wanted = math.exp(sum(w * math.log(v) for w, v in zip(weights.values(), values, strict=True)))
+    made = composite({**row, "composite_score": wanted}, weights)
+    assert made["product"] == pytest.approx(wanted, rel=1e-12)
+    assert made["agrees"]
+    assert not composite({**row, "composite_score": wanted * 1.01}, weights)["agrees"]
+
+
+def test_a_missing_part_leaves_no_product():
+    row = dict.fromkeys(
+        (
+            "specificity_score",
+            "coverage_score",
+            "safety_score",
+            "surface_confidence",
+            "shedding_score",
+            "composite_score",
+        ),
+        None,
+    )
+    row["coverage_score"] = 0.5
+    weights = dict.fromkeys(("specificity", "coverage", "safety", "surface", "shedding"), 0.2)
+    assert composite(row, weights)["product"] is None

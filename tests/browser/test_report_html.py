@@ -1,0 +1,230 @@
+"""The text of a report: one file, escaped, complete, the same each time; no browser needed."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from targetscore import io
+from targetscore.contracts import COMPONENTS, COVERAGE, EVIDENCE, RANKING, SHEDDING, TOXICITY
+from targetscore.report import IndexEntry, render_index, render_report
+
+CONTRACTS = {
+    "evidence": EVIDENCE,
+    "toxicity": TOXICITY,
+    "coverage": COVERAGE,
+    "shedding": SHEDDING,
+    "components": COMPONENTS,
+    "ranking": RANKING,
+}
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text of each style and script."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.code = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] in ("style", "script") and self.cdata_elem:
+            self.code.append((*self.tags[-1], data))
+
+
+@pytest.fixture(scope="module")
+def data(invented):
+    return invented()
+
+
+@pytest.fixture(scope="module")
+def html(data):
+    return render_report(data)
+
+
+@pytest.fixture(scope="module")
+def elements(html):
+    return Elements(html)
+
+
+def without_tables(html):
+    return re.sub(r'(id="tables">).*?(</script>)', r"\1\2", html, flags=re.S)
+
+
+def test_nothing_in_the_page_can_load_or_run_anything_else(elements):
+    for tag, attrs in elements.tags:
+        assert tag not in {"img", "iframe", "link", "object", "embed", "base", "form"}
+        assert not [a for a in attrs if a == "style" or a.startswith("on")]
+        assert "src" not in attrs
+        assert attrs.get("href", "#").startswith("#")
+    style = next(c for tag, _, c in elements.code if tag == "style")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_names_exactly_the_style_and_script_of_the_page(elements):
+    policy = next(a["content"] for t, a in elements.tags if t == "meta" and "http-equiv" in a)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    running = [(t, c) for t, a, c in elements.code if a.get("type") != "application/json"]
+    assert [t for t, _ in running] == ["style", "script"]
+    for tag, code in running:
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+
+
+def test_hostile_text_stays_text(html, hostile_texts):
+    for text in (hostile_texts["script"], hostile_texts["closing"]):
+        assert text not in html
+    assert html.count("</script>") == 2
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_every_identifier_is_unique_and_every_link_has_a_target(elements):
+    ids = [a["id"] for _, a in elements.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for _, a in elements.tags if a.get("href", "").startswith("#")}
+    assert targets <= set(ids)
+    assert "antigen-TNFRSF17" in targets
+
+
+def test_the_same_data_gives_the_same_bytes(invented, html):
+    assert render_report(invented()) == html
+
+
+def test_row_order_does_not_shape_the_page(data, html):
+    mixed = dataclasses.replace(
+        data,
+        **{n: getattr(data, n).sample(frac=1, random_state=3) for n in CONTRACTS},
+    )
+    assert without_tables(render_report(mixed)) == without_tables(html)
+
+
+def test_stage_files_give_the_same_page_as_tables_in_memory(data, html, tmp_path):
+    read = {}
+    for name, contract in CONTRACTS.items():
+        io.write_table(getattr(data, name), tmp_path / name, contract, {})
+        read[name] = io.read_table(tmp_path / name, contract)
+    page = render_report(dataclasses.replace(data, **read))
+    assert without_tables(page) == without_tables(html)
+
+
+def test_embedded_tables_equal_the_files(data, elements, tmp_path):
+    code = next(c for _, a, c in elements.code if a.get("id") == "tables")
+    tables = json.loads(code)
+    assert set(tables) == set(CONTRACTS)
+    for name, text in tables.items():
+        io.write_tsv(getattr(data, name), tmp_path / name)
+        assert text.encode() == (tmp_path / name).read_bytes()
+
+
+def test_six_antigens_by_a_hundred_cell_types_stay_below_a_megabyte(invented):
+    assert len(render_report(invented(n_groups=100, n_patients=40)).encode()) < 1_000_000
+
+
+def test_invented_data_is_named_in_title_and_every_caption(html):
+    assert "<title>SIMULATED DATA" in html
+    captions = re.findall(r"<caption>.*?</caption>", html, flags=re.S)
+    assert len(captions) > 20
+    assert all("SIMULATED DATA" in c for c in captions)
+
+
+def test_measured_data_is_never_called_simulated(invented):
+    page = Elements(render_report(invented(simulated=False)))
+    text = without_tables(render_report(invented(simulated=False)))
+    body = text[text.index("<body") :].split("<script>")[0]
+    assert "SIMULATED" not in body
+    assert not [a for _, a in page.tags if a.get("class") == "simulated"]
+
+
+def test_one_simulated_atlas_is_enough_for_the_banner(invented):
+    data = invented(simulated=False)
+    atlases = [{**data.atlases[0], "simulated": True}, data.atlases[1]]
+    page = render_report(dataclasses.replace(data, atlases=atlases))
+    assert '<body class="simulated">' in page
+
+
+def test_without_any_ranked_antigen_the_page_says_so(data):
+    ranking = data.ranking.assign(
+        rank=pd.array([pd.NA] * len(data.ranking), dtype="Int64"),
+        composite_score=None,
+        status="incomplete",
+        reason="nothing healthy was measured",
+    )
+    page = render_report(dataclasses.replace(data, ranking=ranking))
+    assert "No antigen could be ranked" in page
+    assert 'id="ranking"' not in page
+
+
+def test_empty_tables_make_an_honest_page(data):
+    empty = {n: CONTRACTS[n].empty() for n in ("evidence", "toxicity", "coverage", "shedding")}
+    page = render_report(dataclasses.replace(data, **empty))
+    assert "no patient with a value" in page
+    assert "No healthy group was assessed." in page
+
+
+def test_a_long_panel_is_cut_in_the_page_but_not_in_the_ranking(data):
+    many = pd.concat(
+        [
+            data.components.iloc[[0]].assign(gene_id=f"ENSG9{i:010d}", antigen=f"GENE{i}")
+            for i in range(30)
+        ]
+    )
+    ranking = many.assign(rank=range(1, 31), data="SIMULATED")[RANKING.names]
+    page = render_report(dataclasses.replace(data, components=many, ranking=ranking))
+    assert page.count('<section class="dossier"') == 16
+    assert page.count('<tr data-antigen="GENE') == 30
+    assert "The first" in page
+
+
+def test_a_score_that_does_not_follow_from_its_parts_is_exposed(data, html):
+    assert "Report this as a defect" not in html
+    wrong = data.components.copy()
+    wrong.loc[0, "composite_score"] = 0.99
+    page = render_report(dataclasses.replace(data, components=wrong))
+    assert page.count("Report this as a defect") == 1
+
+
+def test_gaps_reported_in_the_literature_come_first_and_strong_before_contested(html, data):
+    table = re.search(r'<table id="reported">.*?</table>', html, flags=re.S)[0]
+    strengths = re.findall(r"<td>(strong|contested)</td>", table)
+    assert len(strengths) == data.evidence["literature"].notna().sum()
+    assert strengths == sorted(strengths, key=("strong", "contested").index)
+
+
+def test_a_class_of_tolerated_lineages_is_marked(html):
+    table = re.search(r'<table id="classes">.*?</table>', html, flags=re.S)[0]
+    rows = [r for r in table.split("<tr>") if "tolerated here" in r]
+    assert [("B lineage aplasia" in r) for r in rows] == [True]
+
+
+def test_donors_without_diseased_cells_are_named(html):
+    assert html.count("<bdi>P98, &lt;img src=x onerror=alert(1)&gt;</bdi>") == 2
+
+
+def test_the_index_links_each_report_beside_it(data, invented):
+    measured = invented(simulated=False)
+    page = render_index(
+        [
+            IndexEntry("demo_disease", "Myeloma <b>", data.ranking),
+            IndexEntry("measured_disease", "Lupus", measured.ranking),
+        ]
+    )
+    links = [a["href"] for t, a in Elements(page).tags if t == "a"]
+    assert links == ["demo_disease.html", "measured_disease.html"]
+    assert "Myeloma &lt;b&gt;" in page
+    assert page.count('<strong class="sim">SIMULATED DATA</strong></td>') == 1
+    assert "<td>measured</td>" in page
+
+
+def test_an_empty_index_says_so():
+    assert "No report yet." in render_index([])
