@@ -1,6 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,21 +35,41 @@ def in_repository(monkeypatch: pytest.MonkeyPatch) -> Path:
     return REPOSITORY
 
 
+def _lay_out(folder: Path) -> Path:
+    """Make a folder look like a checkout: code by link, configuration as copies to change."""
+    for name in ("Snakefile", "workflow", "src", "tests"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a checkout, to run in without touching the real one."""
-    for name in ("Snakefile", "workflow", "src", "tests"):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    config = tmp_path / "config"
-    config.mkdir()
-    for entry in (REPOSITORY / "config").iterdir():
-        if entry.name == "indications":
-            (config / "indications").mkdir()
-            for file in entry.iterdir():
-                (config / "indications" / file.name).write_text(file.read_text())
-        elif entry.name in ("config.yaml", "atlases.tsv"):
-            (config / entry.name).write_text(entry.read_text())
-        else:
-            (config / entry.name).symlink_to(entry)
-    monkeypatch.chdir(tmp_path)
+    """A folder like a checkout, to run in and to change without touching the real one."""
+    monkeypatch.chdir(_lay_out(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def session_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a folder like a checkout that lives as long as the session."""
+    return lambda name: _lay_out(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Snakemake in a folder; returns the process with its output in ``stdout``."""
+
+    def run(folder: Path, *arguments: str, cores: int = 2, **environment: str):
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    return run

@@ -142,8 +142,18 @@ def parse(
 
 
 def load_config(value: Mapping[str, Any], file: str = "config/config.yaml") -> RunConfig:
-    """Check a run configuration that Snakemake or :func:`read_yaml` has read."""
-    return parse(RunConfig, value, file)
+    """Check a run configuration that Snakemake or :func:`read_yaml` has read.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the configuration.
+    """
+    config = parse(RunConfig, {k: v for k, v in value.items() if k != "pathvars"}, file)
+    if config.gene_reference:
+        place = expand(config.gene_reference, file, "gene_reference")
+        config = config.model_copy(update={"gene_reference": place})
+    return config
 
 
 def expand(text: str, file: str, place: str) -> str:
@@ -310,7 +320,7 @@ def load_run(value: Mapping[str, Any], file: str = "config/config.yaml") -> Run:
     TargetscoreError
         With every problem of the first kind of file that has any.
     """
-    config = load_config({k: v for k, v in value.items() if k != "pathvars"}, file)
+    config = load_config(value, file)
     registry = load_registry(config.registries)
     return Run(config, registry, load_indications(config, registry))
 

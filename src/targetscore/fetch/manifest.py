@@ -90,7 +90,9 @@ class Fetched:
     @property
     def sha256(self) -> str:
         """The checksum of the file, of the folder, or of the files of several URLs."""
-        if len(self.files) == 1:
+        first = Path(self.files[0].path) if self.files else Path()
+        in_folder = first.is_relative_to(self.location) and first != Path(self.location)
+        if len(self.files) == 1 and not in_folder:
             return self.files[0].sha256
         names = (Path(os.path.relpath(f.path, self.location)).as_posix() for f in self.files)
         return folder_checksum(zip(names, (f.sha256 for f in self.files), strict=True))

@@ -1,6 +1,6 @@
 """The curated facts of ``config/knowledge``: descriptions, checks and the only reader."""
 
-from targetscore.knowledge.load import Knowledge, load_knowledge
+from targetscore.knowledge.load import Knowledge, knowledge_files, load_knowledge
 from targetscore.knowledge.tables import TABLES
 
-__all__ = ["TABLES", "Knowledge", "load_knowledge"]
+__all__ = ["TABLES", "Knowledge", "knowledge_files", "load_knowledge"]

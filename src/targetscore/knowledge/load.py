@@ -200,6 +200,11 @@ _MORE_CHECKS = {
 }
 
 
+def knowledge_files(folder: str) -> list[str]:
+    """Return the paths of all curated tables in a folder."""
+    return [f"{folder}/{name}.tsv" for name in TABLES]
+
+
 def load_knowledge(folder: str) -> Knowledge:
     """Read and check the curated tables.
 

@@ -137,6 +137,7 @@ def render_report(data: ReportData) -> str:
         floor=dossier.FLOOR,
         colours=figures.colour_words(),
         healthy=views.healthy(evidence),
+        tissues=views.measured_tissues(evidence),
         classes=classes,
         gaps=views.gaps(evidence, shown),
         gap_verdicts=text.GAPS,

@@ -142,8 +142,10 @@ def grade(code: str | None) -> str | None:
 
 
 def named(display: str | None, symbol: str) -> str:
-    """Return the name clinicians use with the symbol behind it where they differ."""
-    return symbol if display in (None, symbol) else f"{display} ({symbol})"
+    """Return the name clinicians use, with the symbol behind it unless it holds the symbol."""
+    if display is None:
+        return symbol
+    return display if symbol in re.findall(r"[\w-]+", display) else f"{display} ({symbol})"
 
 
 def slugs(prefix: str, names: Mapping[str, str]) -> dict[str, str]:

@@ -180,6 +180,12 @@ def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def measured_tissues(evidence: Sequence[Row]) -> list[str]:
+    """Return the tissues in which at least one healthy cell type was assessed, by name."""
+    unassessed = {"not_assessed", "not_assessable_by_RNA", "not_measured"}
+    return sorted({r["tissue"] for r in evidence if r["verdict"] not in unassessed})
+
+
 def blind_mark(members: Sequence[Group], antigen: Antigen) -> Markup:
     """Draw a tissue that no atlas assesses, for one antigen."""
     rows = [g.cells[antigen.gene_id] for g in members if antigen.gene_id in g.cells]

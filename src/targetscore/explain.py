@@ -1,0 +1,185 @@
+"""The score of one antigen in the terminal, part by part, so that it can be redone by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from targetscore.config import Indication, Scoring
+from targetscore.contracts import COMPONENTS, EVIDENCE, RANKING, SHEDDING, TOXICITY
+from targetscore.errors import ConfigError, plain
+from targetscore.genes import GeneTable
+from targetscore.io import read_table
+
+_WORST = 8
+
+
+def explain(
+    name: str, indication: Indication, genes: GeneTable, folder: str, scoring: Scoring
+) -> str:
+    """Return the score of one antigen as text.
+
+    Parameters
+    ----------
+    name
+        Symbol, alias or Ensembl id.
+    indication
+        The indication it was scored for.
+    genes
+        Names of genes.
+    folder
+        Folder with the score tables of the indication.
+    scoring
+        Parameters the tables were made with.
+
+    Raises
+    ------
+    GeneError
+        If the name is unknown or ambiguous.
+    ConfigError
+        If the indication was not run yet or the antigen is not on its panel.
+    """
+    gene = genes.resolve(name, "command line", "antigen", indication.candidates.context)
+    if not (Path(folder) / "components.parquet").is_file():
+        remedy = "run it first: snakemake --cores 2"
+        raise ConfigError.one(folder, "", "there are no scores of this indication yet", remedy)
+    components = read_table(f"{folder}/components.parquet", COMPONENTS)
+    own = components[components["gene_id"] == gene.gene_id]
+    if own.empty:
+        scored = ", ".join(sorted(components["antigen"].astype(str)))
+        remedy = f"add it to candidates.panel and run again; scored: {scored}"
+        raise ConfigError.one(folder, gene.symbol, "was not scored for this indication", remedy)
+    ranking = read_table(f"{folder}/ranking.parquet", RANKING)
+    rank = ranking.loc[ranking["gene_id"] == gene.gene_id].iloc[0]
+    tables = {
+        contract.name: read_table(f"{folder}/{contract.name.split('/')[1]}.parquet", contract)
+        for contract in (EVIDENCE, TOXICITY, SHEDDING)
+    }
+    parts = {k: t[t["gene_id"] == gene.gene_id] for k, t in tables.items()}
+    sections = [
+        _head(own.iloc[0], rank, int((ranking["status"] == "ranked").sum()), indication),
+        _composite(own.iloc[0], scoring),
+        _specificity(own.iloc[0], scoring),
+        _coverage(own.iloc[0]),
+        _safety(parts["score/toxicity"], parts["score/evidence"]),
+        _shedding(parts["score/shedding"], own.iloc[0]),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections)
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    return "NA" if pd.isna(value) else f"{float(value):.{digits}f}"
+
+
+def _word(value: Any) -> str:
+    return "NA" if pd.isna(value) else plain(value, 120)
+
+
+def _head(part: pd.Series, rank: pd.Series, n_ranked: int, indication: Indication) -> Iterator[str]:
+    yield f"{_word(part['display'])} ({_word(part['antigen'])}, {_word(part['gene_id'])})"
+    yield plain(indication.title)
+    if rank["data"] == "SIMULATED":
+        yield "SIMULATED DATA: invented cells, not evidence about patients"
+    if part["status"] == "ranked":
+        grade = _word(part["evidence_grade"])
+        yield f"rank {int(rank['rank'])} of {n_ranked}, evidence grade {grade}"
+    else:
+        yield f"not ranked ({_word(part['status'])}): {_word(part['reason'])}"
+    if not pd.isna(part["notes"]):
+        yield f"notes: {plain(part['notes'], 600)}"
+
+
+def _composite(part: pd.Series, scoring: Scoring) -> Iterator[str]:
+    weights = scoring.composite_weights
+    shedding = part["shedding_score"]
+    unshed = pd.NA if pd.isna(shedding) else 1 - 0.5 * float(shedding) / 100
+    factors = (
+        ("specificity", part["specificity_score"], weights.specificity),
+        ("coverage", part["coverage_score"], weights.coverage),
+        ("safety", part["safety_score"], weights.safety),
+        ("surface", part["surface_confidence"], weights.surface),
+        ("1 − shedding/200", unshed, weights.shedding),
+    )
+    yield f"composite {_number(part['composite_score'], 4)} = product of part ^ weight (C7)"
+    for label, value, weight in factors:
+        power = pd.NA if pd.isna(value) else max(float(value), 1e-3) ** weight
+        yield f"  {label:<18} {_number(value, 4):>8} ^ {weight:.2f} = {_number(power, 4)}"
+
+
+def _specificity(part: pd.Series, scoring: Scoring) -> Iterator[str]:
+    weights = scoring.specificity_weights
+    yield f"specificity {_number(part['specificity_score'], 4)} = sum of weight × part (C2)"
+    rows = (
+        ("s1", weights.log_fold_change, "log2 fold change", "log_fold_change"),
+        ("s2", weights.detection_gap, "detection gap", "detection_gap"),
+        ("s3", weights.auc, "smallest AUC", "auc_min"),
+        ("s4", weights.tau, "tau", "tau"),
+    )
+    for key, weight, label, column in rows:
+        value = part[f"specificity_{key}"]
+        yield f"  {weight:.2f} × {_number(value)}   {label} {_number(part[column])}"
+    yield f"  worst tier 1–2 group: {_word(part['log_fold_change_group'])}"
+    beside = _number(part["log_fold_change_counterpart"])
+    yield f"  beside: log2 fold change against the normal counterpart {beside}"
+
+
+def _coverage(part: pd.Series) -> Iterator[str]:
+    yield f"coverage {_number(part['coverage_score'], 4)} = 0.5 f + 0.3 share + 0.2 p10 (C3)"
+    interval = (
+        f"{_number(part['fraction_expressing_lower'])}–{_number(part['fraction_expressing_upper'])}"
+    )
+    yield f"  f     {_number(part['fraction_expressing'])} expressing fraction (95 % {interval})"
+    yield f"  share {_number(part['share_patients_above_half'])} of patients have at least half"
+    n_patients = int(part["n_patients"])
+    yield f"  p10   {_number(part['fraction_p10'])} 10th percentile over {n_patients} patients"
+
+
+def _safety(toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
+    product = toxicity["factor"].prod()
+    yield f"safety {_number(product, 4)} = product over toxicity classes of 1 − max(harm, gap) (C4)"
+    for row in toxicity.sort_values(["factor", "toxicity_class"]).to_dict("records"):
+        if row["factor"] < 1:
+            group = row["worst_cell_type"] if not pd.isna(row["harm"]) else row["gap_label"]
+            yield (
+                f"  {_number(row['factor'])}  {_word(row['toxicity_class'])}: harm "
+                f"{_number(row['harm'])}, gap {_number(row['gap_penalty'])} "
+                f"({_word(row['verdict'])}; {_word(group)})"
+            )
+    measured = evidence[evidence["n_cells"] > 0]
+    worst = measured.sort_values(["harm", "mean_cpm"], ascending=False, na_position="last")
+    yield f"  healthy groups with the largest harm (of {len(measured)} measured):"
+    for row in worst.head(_WORST).to_dict("records"):
+        interval = (
+            f"{_number(row['fraction_expressing_lower'])}–"
+            f"{_number(row['fraction_expressing_upper'])}"
+        )
+        tolerated = ", tolerated" if row["tolerated"] else ""
+        yield (
+            f"    tier {row['tier']} {_word(row['cell_type'])}, {_word(row['tissue'])}: "
+            f"{_number(row['fraction_expressing'])} ({interval}), "
+            f"{_number(row['mean_cpm'], 1)} CPM, {row['n_donors']} donors, "
+            f"{row['n_cells']} cells: {_word(row['verdict'])}{tolerated}"
+        )
+    missing = evidence[(evidence["n_cells"] == 0) & evidence["literature"].notna()]
+    for row in missing.to_dict("records"):
+        yield (
+            f"    not assessed: {_word(row['cell_type'])}, {_word(row['tissue'])}; literature "
+            f"{row['literature']} ({_word(row['literature_source'])})"
+        )
+
+
+def _shedding(items: pd.DataFrame, part: pd.Series) -> Iterator[str]:
+    total = items["points_max"].sum()
+    low, high = _number(part["shedding_low"], 1), _number(part["shedding_high"], 1)
+    yield (
+        f"shedding {_number(part['shedding_score'], 1)} of 100 ({low}–{high}), "
+        f"{_word(part['shedding_grade'])} = points / {total:g} × 100 (C5)"
+    )
+    for row in items.to_dict("records"):
+        yield (
+            f"  {row['points_mid']:5.1f} of {row['points_max']:g}  {_word(row['item'])}: "
+            f"{_word(row['finding'])} [{_word(row['source'])}; {_word(row['status'])}]"
+        )

@@ -1,0 +1,211 @@
+"""The workflow as users run it: end to end, again, after edits, after a kill, on more cores."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from targetscore import contracts
+from targetscore.io import read_json, read_stamp, read_table
+from targetscore.simulate import World
+from targetscore.simulate.design import donor_truth
+
+pytestmark = pytest.mark.workflow
+SCORES = ("evidence", "toxicity", "coverage", "shedding", "components", "ranking")
+
+
+def jobs(output: str) -> set[str]:
+    """Names of the rules that a run executed."""
+    return set(re.findall(r"^(?:local)?rule (\w+):$", output, re.MULTILINE))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every result except logs and benchmarks."""
+    results = folder / "results"
+    return {str(p.relative_to(results)): p.read_bytes() for p in results.rglob("*") if p.is_file()}
+
+
+@pytest.mark.xdist_group("demo")
+def test_demo_ends_in_a_report(demo_run):
+    folder, output = demo_run
+    page = (folder / "results/report/multiple_myeloma_demo.html").read_text()
+    assert "SIMULATED" in page
+    assert (folder / "results/report/index.html").is_file()
+    assert jobs(output) >= {"simulate_atlas", "ingest_atlas", "profile_atlas", "score_indication"}
+
+
+@pytest.mark.xdist_group("demo")
+def test_every_stage_file_keeps_its_contract_and_is_stamped(demo_run):
+    results = demo_run[0] / "results"
+    files = {
+        c: results
+        / c.name.replace("/", "/simulated_myeloma/", 1).replace(
+            "score/simulated_myeloma", "score/multiple_myeloma_demo"
+        )
+        for c in contracts.STAGE_FILES
+    }
+    for contract, stem in files.items():
+        path = stem.with_suffix(".parquet")
+        assert len(read_table(path, contract)) or contract is contracts.REJECTED, path
+        stamp = read_stamp(path)
+        assert stamp["contract"] == contract.name
+        assert {"code", "settings", "versions"} <= set(stamp)
+
+
+@pytest.mark.xdist_group("demo")
+def test_simulated_is_said_in_file_table_and_page(demo_run):
+    results = demo_run[0] / "results"
+    assert list((results / "simulate").glob("*SIMULATED*.h5ad"))
+    ranking = pd.read_csv(results / "score/multiple_myeloma_demo/ranking.tsv", sep="\t")
+    assert set(ranking["data"]) == {"SIMULATED"}
+    summary = read_json(results / "ingest/simulated_myeloma/summary.json")
+    assert summary["simulated"] is True
+    assert "SIMULATED" in (results / "report/index.html").read_text()
+
+
+@pytest.mark.xdist_group("demo")
+def test_demo_finds_the_truth_it_was_made_from(demo_run):
+    """The order checks of specification C8 and D1, D2, D5, D8 on the default world."""
+    folder = demo_run[0] / "results/score/multiple_myeloma_demo"
+    table = pd.read_csv(folder / "ranking.tsv", sep="\t").set_index("antigen")
+    rank = table["rank"]
+    assert set(rank.nsmallest(3).index) == {"TNFRSF17", "GPRC5D", "FCRL5"}
+    assert max(rank["TNFRSF17"], rank["GPRC5D"]) < rank["SLAMF7"]
+    assert rank["SLAMF7"] < min(rank["CD38"], rank["CD19"], rank["SDC1"])
+    assert table.loc["TNFRSF17", "shedding_grade"] == "very_high"
+    assert table.loc["CD19", "coverage_score"] < 0.1
+
+
+@pytest.mark.xdist_group("demo")
+def test_coverage_per_patient_against_the_truth(demo_run):
+    """Identifiable fractions are near the truth, the others are lower bounds and say so."""
+    path = demo_run[0] / "results/score/multiple_myeloma_demo/coverage.parquet"
+    found = read_table(path, contracts.COVERAGE).astype({"donor": str, "antigen": str})
+    truth = donor_truth(World())
+    truth = truth[truth["label"] == "malignant plasma cell"].rename(
+        columns={"symbol": "antigen", "fraction_expressing": "truth"}
+    )
+    joined = found.merge(truth[["donor", "antigen", "truth"]], on=["donor", "antigen"])
+    assert len(joined) == len(found) == 64
+    error = joined["fraction"] - joined["truth"]
+    sure = joined["identifiable"].astype(bool)
+    assert error[sure].abs().max() < 0.2
+    assert error[sure].abs().mean() < 0.06
+    assert error[~sure].max() < 0.02
+    by = joined.set_index(["antigen", "donor"])["fraction"]
+    assert by["GPRC5D", "SIM-MM03"] < 0.2
+    assert by["TNFRSF17", "SIM-MM06"] < 0.2
+
+
+@pytest.mark.xdist_group("demo")
+def test_second_run_does_nothing(demo_run, snakemake):
+    done = snakemake(demo_run[0])
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout
+
+
+@pytest.mark.xdist_group("demo")
+def test_check_and_explain(demo_run):
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "targetscore.cli", *arguments],
+            cwd=demo_run[0],
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    checked = command("check")
+    assert checked.returncode == 0, checked.stderr
+    assert "no problem found" in checked.stdout
+    told = command("explain", "BCMA", "--indication", "multiple_myeloma_demo")
+    assert told.returncode == 0, told.stderr
+    assert "SIMULATED" in told.stdout
+    table = pd.read_csv(
+        demo_run[0] / "results/score/multiple_myeloma_demo/ranking.tsv", sep="\t"
+    ).set_index("antigen")
+    assert f"composite {table.loc['TNFRSF17', 'composite_score']:.4f}" in told.stdout
+    parts = [line for line in told.stdout.splitlines() if re.search(r" \^ 0\.\d\d = ", line)]
+    powers = [float(line.rsplit("= ", 1)[1]) for line in parts]
+    assert len(powers) == 5
+    product = 1.0
+    for power in powers:
+        product *= power
+    assert product == pytest.approx(table.loc["TNFRSF17", "composite_score"], abs=1e-3)
+    unknown = command("explain", "CS1", "--indication", "multiple_myeloma_demo")
+    assert unknown.returncode == 1
+    assert "ITPRID2" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+
+
+def test_editing_one_indication_runs_that_one_only(small, snakemake):
+    source = small / "config/indications/multiple_myeloma_demo.yaml"
+    twin = source.with_name("twin.yaml")
+    twin.write_text(source.read_text())
+    (small / "config/config.yaml").write_text("indications: [multiple_myeloma_demo, twin]\n")
+    assert snakemake(small).returncode == 0
+    before = content(small)
+    twin.write_text(twin.read_text().replace("BCMA, ", ""))
+    done = snakemake(small)
+    assert jobs(done.stdout) - {"all"} == {"score_indication", "render_report", "render_index"}
+    assert "indication: multiple_myeloma_demo" not in done.stdout.replace("wildcards: ", "")
+    after = content(small)
+    changed = {k for k in after if after[k] != before.get(k)}
+    assert changed
+    assert all("twin" in k or k == "report/index.html" for k in changed)
+
+
+def test_editing_the_score_runs_score_and_report_only(small, snakemake, repository):
+    (small / "src").unlink()
+    shutil.copytree(repository / "src", small / "src")
+    own = {"PYTHONPATH": str(small / "src")}
+    assert snakemake(small, **own).returncode == 0
+    module = small / "src/targetscore/score/composite.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    done = snakemake(small, **own)
+    assert jobs(done.stdout) - {"all"} == {"score_indication", "render_report", "render_index"}
+
+
+def test_cores_do_not_change_a_byte(small, snakemake):
+    assert snakemake(small, cores=1).returncode == 0
+    one = content(small)
+    shutil.rmtree(small / "results")
+    assert snakemake(small, cores=4).returncode == 0
+    assert content(small) == one
+
+
+@pytest.mark.parametrize("rule", ["simulate_atlas", "profile_atlas"])
+def test_killed_run_resumes_to_the_same_bytes(small, snakemake, rule):
+    """kill -9 of the whole run while a rule works; then the same command again."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    process = subprocess.Popen(
+        command, cwd=small, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    log = small / "logs" / rule / "simulated_myeloma.log"
+    deadline = time.monotonic() + 120
+    while not log.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert log.exists(), "the rule never started"
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    finals = {"simulate_atlas": "simulate", "profile_atlas": "profile"}[rule]
+    visible = [p for p in (small / "results" / finals).rglob("*") if p.suffix in (".h5ad",)]
+    assert all(not p.name.startswith(".") for p in visible)
+    again = snakemake(small, "--rerun-incomplete")
+    if again.returncode:
+        again = snakemake(small, "--unlock") and snakemake(small, "--rerun-incomplete")
+    assert again.returncode == 0, again.stdout[-3000:]
+    resumed = content(small)
+    shutil.rmtree(small / "results")
+    assert snakemake(small).returncode == 0
+    fresh = content(small)
+    assert {k for k in resumed if not Path(k).name.startswith(".")} == set(fresh)
+    assert all(resumed[k] == fresh[k] for k in fresh)

@@ -1,0 +1,117 @@
+"""What the rules share: the run as configured, its wildcards, and input functions.
+
+Bad input stops the run here, before the first job, with every problem and its remedy.
+"""
+
+from snakemake.exceptions import WorkflowError
+
+from targetscore.checks import check_run
+from targetscore.config import load_run
+from targetscore.errors import TargetscoreError
+from targetscore.fetch import local_files
+from targetscore.knowledge import knowledge_files
+from targetscore.provenance import code_fingerprint, digest
+
+try:
+    RUN = load_run(config)
+    if workflow.is_main_process:
+        for notice in check_run(RUN):
+            logger.info(notice)
+except TargetscoreError as error:
+    raise WorkflowError(f"{type(error).__name__}\n{error}") from None
+
+SIMULATED = [a for a in RUN.atlases if RUN.registry[a].url.startswith("simulate:")]
+FETCHED = [a for a in RUN.atlases if a not in SIMULATED]
+NONE = "(?!)"
+
+
+wildcard_constraints:
+    atlas="|".join(RUN.atlases),
+    indication="|".join(RUN.indications),
+
+
+def atlas_row(wildcards):
+    """The registry row of an atlas, as a job parameter."""
+    return RUN.registry[wildcards.atlas].model_dump(mode="json")
+
+
+def atlas_files(wildcards):
+    """The local files of an atlas, so that a changed file is read again."""
+    return local_files(RUN.registry[wildcards.atlas], RUN.registries)
+
+
+def label_files(wildcards):
+    """The user's tables that an atlas's labels come from."""
+    row = RUN.registry[wildcards.atlas]
+    return [path for path in (row.cell_labels, row.label_map) if path]
+
+
+def gene_files(wildcards):
+    """The tables that gene names are resolved with."""
+    curated = [f"{RUN.config.knowledge}/{name}.tsv" for name in ("genes", "typos")]
+    return curated + [path for path in (RUN.config.gene_reference,) if path]
+
+
+def curated_files(wildcards):
+    """All curated tables."""
+    return knowledge_files(RUN.config.knowledge) + gene_files(wildcards)
+
+
+def indication_files(wildcards, pattern):
+    """One stage file of every atlas of an indication, in the order of their names."""
+    atlases = RUN.indications[wildcards.indication].atlases
+    return expand(pattern, atlas=atlases)
+
+
+def indication_groups(wildcards):
+    return indication_files(wildcards, "<results>/profile/{atlas}/groups.parquet")
+
+
+def indication_expression(wildcards):
+    return indication_files(wildcards, "<results>/profile/{atlas}/expression.parquet")
+
+
+def indication_genes(wildcards):
+    return indication_files(wildcards, "<results>/ingest/{atlas}/genes.parquet")
+
+
+def indication_summaries(wildcards):
+    return indication_files(wildcards, "<results>/ingest/{atlas}/summary.json")
+
+
+def indication_manifests(wildcards):
+    return indication_files(wildcards, "<results>/fetch/{atlas}/manifest.json")
+
+
+def indication_settings(wildcards):
+    """The indication as configured, as a job parameter."""
+    return RUN.indications[wildcards.indication].model_dump(mode="json")
+
+
+def indication_simulated(wildcards):
+    """Which atlases of an indication hold invented cells."""
+    return [
+        a
+        for a in RUN.indications[wildcards.indication].atlases
+        if RUN.registry[a].simulated
+    ]
+
+
+def gene_settings(wildcards):
+    return {
+        "knowledge": RUN.config.knowledge,
+        "gene_reference": RUN.config.gene_reference,
+    }
+
+
+def scoring_settings(wildcards):
+    return RUN.config.scoring.model_dump(mode="json")
+
+
+def run_digest(wildcards):
+    """A digest of everything that was configured for an indication."""
+    rows = {
+        a: RUN.registry[a].model_dump()
+        for a in RUN.indications[wildcards.indication].atlases
+    }
+    return digest([indication_settings(wildcards), scoring_settings(wildcards), rows])

@@ -1,0 +1,42 @@
+"""Score the antigens of an indication from the profiles; no cell is read again.
+
+Files expected: results/profile/{atlas}/ and results/ingest/{atlas}/genes.parquet of every
+atlas of the indication, and the curated tables.
+Files produced: results/score/{indication}/, described in targetscore.contracts.
+Configuration: the indication's YAML and the section scoring.
+"""
+
+
+rule score_indication:
+    input:
+        groups=indication_groups,
+        expression=indication_expression,
+        genes=indication_genes,
+        knowledge=curated_files,
+    output:
+        evidence="<results>/score/{indication}/evidence.parquet",
+        toxicity="<results>/score/{indication}/toxicity.parquet",
+        coverage="<results>/score/{indication}/coverage.parquet",
+        shedding="<results>/score/{indication}/shedding.parquet",
+        components="<results>/score/{indication}/components.parquet",
+        ranking="<results>/score/{indication}/ranking.parquet",
+        ranking_tsv="<results>/score/{indication}/ranking.tsv",
+    log:
+        "<logs>/score_indication/{indication}.log",
+    benchmark:
+        "<benchmarks>/score_indication/{indication}.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        indication=indication_settings,
+        atlases=lambda wildcards: RUN.indications[wildcards.indication].atlases,
+        simulated=indication_simulated,
+        genes=gene_settings,
+        scoring=scoring_settings,
+        digest=run_digest,
+        library=code_fingerprint(
+            "targetscore.score", "targetscore.knowledge", "targetscore.libraries"
+        ),
+    script:
+        "../scripts/score_indication.py"
