@@ -1,0 +1,156 @@
+"""Diseased cells held against healthy groups: the parts of specificity (C2)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from targetscore import ontology
+from targetscore.config import Scoring
+from targetscore.score.healthy import Floats, Healthy
+from targetscore.score.specificity import (
+    log2_cpm,
+    pair_auc,
+    specificity_parts,
+    specificity_score,
+    tau,
+    tau_level,
+)
+from targetscore.score.tumour import Reach, Tumour
+
+VITAL_TIER = 2
+TUMOUR_NAME = "diseased cells"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Specificity of one antigen and what it is made of; None where it cannot be computed.
+
+    Attributes
+    ----------
+    score, parts
+        Specificity and s1–s4, 0–1 and 1 best.
+    log_fold_change, group
+        log2 against the worst tier 1–2 group, and its name.
+    counterpart
+        log2 against the normal counterpart, medians of donors on both sides.
+    detection_gap, auc_min, tau, argmax
+        As the contract ``score/components`` says.
+    missing
+        Why there is no score.
+    """
+
+    score: float | None = None
+    parts: tuple[float | None, ...] = (None, None, None, None)
+    log_fold_change: float | None = None
+    group: str | None = None
+    counterpart: float | None = None
+    detection_gap: float | None = None
+    auc_min: float | None = None
+    tau: float | None = None
+    argmax: str | None = None
+    missing: str | None = None
+
+
+def contrast(
+    tumour: Tumour,
+    reach: Reach | None,
+    healthy: Healthy,
+    gene: int,
+    counterpart: Collection[str],
+    scoring: Scoring,
+) -> Contrast:
+    """Compare one antigen in patients with vital healthy groups.
+
+    The worst case is taken over assessed, non-tolerated groups of tiers 1–2 with enough
+    donors; tiers 3–4 act through safety only, or they would count twice.
+
+    Parameters
+    ----------
+    tumour, reach
+        Patients' evidence, and its summary for this gene.
+    healthy
+        Healthy evidence.
+    gene
+        Column of the gene.
+    counterpart
+        Cell Ontology ids of the normal counterpart.
+    scoring
+        Parameters.
+    """
+    if reach is None or np.isnan(reach.median_cpm):
+        return Contrast(missing="no patient with enough diseased cells to compare")
+    index, argmax, own_lineage = _tau(reach.median_cpm, healthy, gene)
+    level = float(log2_cpm(reach.median_cpm))
+    against = _counterpart(level, tumour, healthy, gene, counterpart)
+    vital = np.nonzero(
+        healthy.assessed[:, gene]
+        & ~healthy.tolerated
+        & (healthy.tier <= VITAL_TIER)
+        & (healthy.n_donors[:, gene] >= scoring.min_donors_clear)
+    )[0]
+    if not vital.size:
+        missing = f"no healthy tier 1–2 group with at least {scoring.min_donors_clear} donors"
+        return Contrast(counterpart=against, tau=index, argmax=argmax, missing=missing)
+    quartile = healthy.q75[vital, gene]
+    highest = int(vital[int(quartile.argmax())])
+    patients_log = log2_cpm(tumour.counted_cpm[:, gene])
+    change = float(np.nanmedian(patients_log) - quartile.max())
+    gap = reach.posterior.lower - float(healthy.upper[vital, gene].max())
+    patients = tumour.counted_cpm[:, gene]
+    auc = min(float(pair_auc(patients, healthy.donor_cpm[h][:, gene])) for h in vital)
+    parts = specificity_parts(change, gap, auc, index if index and own_lineage else 0.0)
+    worst = healthy.groups[highest]
+    return Contrast(
+        specificity_score(parts, scoring.specificity_weights),
+        parts,
+        change,
+        f"{worst.cell_type} ({worst.tissue})",
+        against,
+        gap,
+        auc,
+        index,
+        argmax,
+    )
+
+
+def _tau(tumour_cpm: float, healthy: Healthy, gene: int) -> tuple[float | None, str | None, bool]:
+    """Return tau over collapsed cell types, the highest, and whether that is intended.
+
+    The tumour enters with the median over patients, a cell type with the mean over its
+    groups (all tissues) of the mean over donors: both choices are to the antigen's
+    disadvantage. A tie goes to the healthy type that is not tolerated.
+    """
+    means = healthy.mean_cpm[:, gene]
+    by_type: dict[str, list[int]] = {}
+    for i in np.nonzero(healthy.assessed[:, gene] & np.isfinite(means))[0]:
+        by_type.setdefault(healthy.groups[i].cell_type_id, []).append(int(i))
+    levels = [(float(tau_level(tumour_cpm)), True, TUMOUR_NAME)]
+    for members in by_type.values():
+        first = healthy.groups[members[0]]
+        level = float(tau_level(float(np.mean(means[members]))))
+        levels.append((level, first.tolerated, first.cell_type))
+    index = tau([level for level, _, _ in levels])
+    if index is None:
+        return None, None, False
+    _, intended, name = max(levels, key=lambda entry: (entry[0], not entry[1]))
+    return index, name, intended
+
+
+def _counterpart(
+    level: float, tumour: Tumour, healthy: Healthy, gene: int, counterpart: Collection[str]
+) -> float | None:
+    """Return log2 against the normal counterpart: healthy donors, else patients' own cells."""
+    per_donor: dict[tuple[str, str], list[float]] = {}
+    for group, cpm, donors in zip(healthy.groups, healthy.donor_cpm, healthy.donors, strict=True):
+        if ontology.is_a(group.cell_type_id, counterpart):
+            for donor, value in zip(donors, cpm[:, gene], strict=True):
+                if np.isfinite(value):
+                    per_donor.setdefault(donor, []).append(float(value))
+    normal: Floats = np.array([np.mean(v) for v in per_donor.values()], dtype=np.float64)
+    if not normal.size:
+        own = tumour.counterpart_cpm[:, gene]
+        normal = own[np.isfinite(own)]
+    return level - float(np.median(log2_cpm(normal))) if normal.size else None

@@ -1,0 +1,164 @@
+"""Evidence of one antigen: every healthy group, and the tier rows nobody looked at (C4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from targetscore.contracts import EVIDENCE
+from targetscore.knowledge import Knowledge
+from targetscore.score.healthy import Healthy
+from targetscore.score.safety import gap_penalty
+from targetscore.score.tiers import Tier, TierRow
+
+_NAN = float("nan")
+_MISSING = {c.name: _NAN for c in EVIDENCE.columns if c.kind == "float"}
+
+
+@dataclass(frozen=True)
+class Literature:
+    """Curated report of an antigen in a tier row."""
+
+    strength: str
+    source: str
+
+
+def literature_of(knowledge: Knowledge, symbol: str) -> dict[str, Literature]:
+    """Return the curated reports of an antigen by tier label."""
+    table = knowledge.healthy_literature
+    return {
+        row["tier_label"]: Literature(row["strength"], row["source"])
+        for row in table[table["symbol"] == symbol].to_dict("records")
+    }
+
+
+def rows_assessed(healthy: Healthy, gene: int) -> frozenset[str]:
+    """Return the labels of the tier rows that some healthy group assesses for a gene."""
+    said = healthy.assessed[:, gene]
+    return frozenset().union(
+        *(g.credited for g, ok in zip(healthy.groups, said, strict=True) if ok)
+    )
+
+
+def row_ids(rows: Sequence[TierRow]) -> dict[str, tuple[str, str]]:
+    """Return tissue id and cell type id under which each unassessed tier row is listed.
+
+    Where two rows are about the same cell type and tissue, or a row has no cell type id, its
+    label takes the place of the id, so that each row keeps its own line.
+    """
+    tissue = {r.label: r.tissue_id or f"label:{r.tissue or 'any tissue'}" for r in rows}
+    times = Counter((tissue[r.label], r.cell_type_id) for r in rows)
+    return {
+        r.label: (
+            tissue[r.label],
+            r.cell_type_id
+            if r.cell_type_id and times[tissue[r.label], r.cell_type_id] == 1
+            else f"label:{r.label}",
+        )
+        for r in rows
+    }
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A tier row that nothing assesses for an antigen, and what that costs."""
+
+    row: TierRow
+    literature: Literature | None
+    penalty: float | None
+
+
+def gaps_of(
+    rows: Sequence[TierRow],
+    assessed: frozenset[str],
+    literature: Mapping[str, Literature],
+    tiers: Mapping[int, Tier],
+) -> list[Gap]:
+    """Return the tier rows that nothing assesses; a tolerated one costs nothing."""
+    gaps = []
+    for row in rows:
+        if row.label not in assessed:
+            known = literature.get(row.label)
+            cost = gap_penalty(tiers[row.tier].weight, known.strength if known else None)
+            gaps.append(Gap(row, known, 0.0 if row.tolerated else cost))
+    return gaps
+
+
+def evidence_rows(
+    healthy: Healthy,
+    gene: int,
+    gaps: Sequence[Gap],
+    ids: Mapping[str, tuple[str, str]],
+    literature: Mapping[str, Literature],
+) -> pd.DataFrame:
+    """Return the evidence of one antigen: every healthy group, then every gap.
+
+    Missing figures are NA. The columns are those of the contract ``score/evidence`` without
+    the antigen.
+    """
+    groups = healthy.groups
+    known = [literature.get(g.label) if g.label else None for g in groups]
+    cells = healthy.n_cells[:, gene].tolist()
+    detected = healthy.n_detected[:, gene].tolist()
+    measured: dict[str, list[Any]] = {
+        "tissue_id": [g.tissue_id for g in groups],
+        "tissue": [g.tissue for g in groups],
+        "cell_type_id": [g.cell_type_id for g in groups],
+        "cell_type": [g.cell_type for g in groups],
+        "suspension": [g.suspension for g in groups],
+        "assay_class": [g.assay_class for g in groups],
+        "tier_label": [g.label for g in groups],
+        "tier": [g.tier for g in groups],
+        "toxicity_class": [g.toxicity_class for g in groups],
+        "tolerated": [g.tolerated for g in groups],
+        "n_donors": healthy.n_donors[:, gene].tolist(),
+        "n_cells": cells,
+        "n_detected": [d if n else None for d, n in zip(detected, cells, strict=True)],
+        "fraction_observed": healthy.observed[:, gene].tolist(),
+        "fraction_expressing": healthy.median[:, gene].tolist(),
+        "fraction_expressing_lower": healthy.lower[:, gene].tolist(),
+        "fraction_expressing_upper": healthy.upper[:, gene].tolist(),
+        "mean_cpm": healthy.mean_cpm[:, gene].tolist(),
+        "median_cpm": healthy.median_cpm[:, gene].tolist(),
+        "q75_log2_cpm": healthy.q75[:, gene].tolist(),
+        "harm": healthy.harm[:, gene].tolist(),
+        "verdict": healthy.verdict[:, gene].tolist(),
+        "literature": [k.strength if k else None for k in known],
+        "literature_source": [k.source if k else None for k in known],
+        "gap_penalty": np.where(healthy.assessed[:, gene], 0.0, np.nan).tolist(),
+        "atlases": healthy.atlases[:, gene].tolist(),
+    }
+    lines = [_gap_line(gap, *ids[gap.row.label]) for gap in gaps]
+    return pd.DataFrame(
+        {
+            name: [*values, *(line.get(name, _MISSING.get(name)) for line in lines)]
+            for name, values in measured.items()
+        }
+    )
+
+
+def _gap_line(gap: Gap, tissue_id: str, cell_type_id: str) -> dict[str, Any]:
+    row, known = gap.row, gap.literature
+    return {
+        "tissue_id": tissue_id,
+        "tissue": row.tissue or "any tissue",
+        "cell_type_id": cell_type_id,
+        "cell_type": row.cell_type or row.label,
+        "suspension": "none",
+        "assay_class": "none",
+        "tier_label": row.label,
+        "tier": row.tier,
+        "toxicity_class": row.toxicity_class,
+        "tolerated": row.tolerated,
+        "n_donors": 0,
+        "n_cells": 0,
+        "verdict": "not_assessed" if row.by_rna else "not_assessable_by_RNA",
+        "literature": known.strength if known else None,
+        "literature_source": known.source if known else None,
+        "gap_penalty": _NAN if gap.penalty is None else gap.penalty,
+    }

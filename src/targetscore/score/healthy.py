@@ -1,0 +1,271 @@
+"""What healthy cells show of each antigen (C1, C4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from targetscore.config import Scoring
+from targetscore.score.cohorts import GROUP, PATIENT, group_names
+from targetscore.score.detection import beta_interval, healthy_parameters
+from targetscore.score.load import Profiles, Sums, sum_cells
+from targetscore.score.safety import ASSESSED_VERDICTS, harm, verdicts
+from targetscore.score.specificity import log2_cpm
+from targetscore.score.tiers import (
+    UNCLASSIFIED,
+    UNCLASSIFIED_TIER,
+    Tier,
+    TierRow,
+    credited_rows,
+    is_of,
+)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A healthy group: who it is, where it counts, and its donors' rows in the sums."""
+
+    tissue_id: str
+    tissue: str
+    cell_type_id: str
+    cell_type: str
+    suspension: str
+    assay_class: str
+    credited: frozenset[str]
+    label: str | None
+    tier: int
+    toxicity_class: str
+    by_rna: bool
+    tolerated: bool
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """Healthy evidence; arrays are ``(n_groups, n_genes)``, NaN where there is none.
+
+    Attributes
+    ----------
+    groups
+        The healthy groups.
+    atlases
+        Atlases of each group that measure the gene, '; ' between them, None where none does.
+    n_donors, n_cells, n_detected
+        Donors that count, cells in which the gene was measured, cells with a count.
+    observed, median, lower, upper
+        Observed fraction and points of its posterior, 0–1.
+    mean_cpm, median_cpm, q75
+        Over donors; ``q75`` of log2(CPM + 10).
+    harm, harm_low, harm_high
+        At the median, the lower and the upper point; NaN for a group that is not assessed.
+    verdict
+        As the contract ``score/evidence`` lists them.
+    donor_cpm
+        CPM per donor of each group, shape ``(n_donors, n_genes)``, NaN for donors that do not
+        count.
+    donors
+        ``atlas`` and donor of the rows of each ``donor_cpm``.
+    """
+
+    groups: list[Group]
+    atlases: NDArray[np.object_]
+    n_donors: NDArray[np.int64]
+    n_cells: NDArray[np.int64]
+    n_detected: NDArray[np.int64]
+    observed: Floats
+    median: Floats
+    lower: Floats
+    upper: Floats
+    mean_cpm: Floats
+    median_cpm: Floats
+    q75: Floats
+    harm: Floats
+    harm_low: Floats
+    harm_high: Floats
+    verdict: NDArray[np.object_]
+    donor_cpm: list[Floats]
+    donors: list[list[tuple[str, str]]]
+
+    @cached_property
+    def assessed(self) -> NDArray[np.bool_]:
+        """Whether the group says anything about the gene, shape ``(n_groups, n_genes)``."""
+        return _assessed(self.verdict)
+
+    @cached_property
+    def tolerated(self) -> NDArray[np.bool_]:
+        """Whether the indication accepts to lose the group, shape ``(n_groups,)``."""
+        return np.array([g.tolerated for g in self.groups], dtype=bool)
+
+    @cached_property
+    def tier(self) -> NDArray[np.int64]:
+        """Tier of each group, shape ``(n_groups,)``."""
+        return np.array([g.tier for g in self.groups], dtype=np.int64)
+
+
+def describe_groups(
+    sums: Sums,
+    names: Mapping[str, Mapping[str, str]],
+    rows: list[TierRow],
+    tolerated: frozenset[str],
+) -> list[Group]:
+    """Find the tier rows of each healthy group.
+
+    A tolerated group is credited to tolerated rows only: what it shows is left out of the
+    safety score, so it must not stand for cells that are in it.
+    """
+    groups = []
+    for key, members in sums.units.groupby(list(GROUP), sort=True).indices.items():
+        parts = cast("tuple[object, ...]", key)
+        tissue_id, cell_type_id, suspension, kind = (str(part) for part in parts)
+        own = credited_rows(cell_type_id, tissue_id, rows)
+        nearest = own[0] if own else None
+        accepted = is_of(cell_type_id, tolerated)
+        credited = {r.label for r in own if r.by_rna and (r.tolerated or not accepted)}
+        groups.append(
+            Group(
+                tissue_id,
+                names["tissue"][tissue_id],
+                cell_type_id,
+                names["cell_type"][cell_type_id],
+                suspension,
+                kind,
+                frozenset(credited),
+                nearest.label if nearest else None,
+                nearest.tier if nearest else UNCLASSIFIED_TIER,
+                nearest.toxicity_class if nearest else UNCLASSIFIED,
+                nearest.by_rna if nearest else True,
+                accepted,
+                np.asarray(members, dtype=np.int64),
+            )
+        )
+    return groups
+
+
+def healthy_evidence(
+    profiles: Profiles,
+    healthy: pd.DataFrame,
+    genes: Sequence[str],
+    rows: list[TierRow],
+    tiers: Mapping[int, Tier],
+    tolerated: frozenset[str],
+    scoring: Scoring,
+) -> Healthy:
+    """Estimate expression, harm and verdict of every gene in every healthy group.
+
+    Parameters
+    ----------
+    profiles
+        What was read.
+    healthy
+        Groups of healthy donors.
+    genes
+        Ensembl ids of the panel.
+    rows, tiers
+        Tissue tiers as they apply, and the thresholds of each tier.
+    tolerated
+        Cell Ontology ids of lineages that may be lost.
+    scoring
+        Parameters; a donor below ``min_cells_donor`` cells adds cells to the posterior but is
+        no donor. Where no donor has so many, the mean CPM is over all that have cells.
+    """
+    sums = sum_cells(profiles, healthy, [*GROUP, *PATIENT], genes)
+    groups = describe_groups(sums, group_names(healthy), rows, tolerated)
+    cells, cpm = sums.cells, sums.cpm
+    counted = (cells >= scoring.min_cells_donor) & np.isfinite(cpm)
+    donor_cpm = [np.where(counted[g.units], cpm[g.units], np.nan) for g in groups]
+
+    def per_group(values: Iterable[Floats]) -> Floats:
+        return np.array(list(values), dtype=np.float64).reshape(len(groups), len(genes))
+
+    n_cells = per_group(cells[g.units].sum(axis=0) for g in groups)
+    n_detected = per_group(sums.detected[g.units].sum(axis=0) for g in groups)
+    n_donors = per_group(counted[g.units].sum(axis=0) for g in groups)
+    mean_cpm = per_group(
+        _over_donors(np.mean, np.where(counted[g.units].any(axis=0), own, cpm[g.units]))
+        for g, own in zip(groups, donor_cpm, strict=True)
+    )
+    observed = np.divide(n_detected, n_cells, out=np.full(n_cells.shape, np.nan), where=n_cells > 0)
+    posterior = [
+        healthy_parameters(sums.thinned[g.units], cells[g.units], counted[g.units]) for g in groups
+    ]
+    points = beta_interval(per_group(a for a, _ in posterior), per_group(b for _, b in posterior))
+    median, lower, upper = (np.where(n_cells > 0, p, np.nan) for p in points)
+    limit = {
+        name: np.array([getattr(tiers[g.tier], name) for g in groups], dtype=np.float64)[:, None]
+        for name in ("alert_fraction", "saturation_fraction", "saturation_cpm", "weight")
+    }
+    verdict = verdicts(
+        measured=n_cells > 0,
+        by_rna=np.array([g.by_rna for g in groups], dtype=bool)[:, None],
+        n_cells=n_cells,
+        n_donors=n_donors,
+        observed=observed,
+        median=median,
+        upper=upper,
+        alert=limit.pop("alert_fraction"),
+        min_cells_assessed=scoring.min_cells_assessed,
+        min_cells_clear=scoring.min_cells_clear,
+        min_donors_clear=scoring.min_donors_clear,
+    )
+    said = _assessed(verdict)
+    harms = (np.where(said, harm(p, mean_cpm, **limit), np.nan) for p in (median, lower, upper))
+    harm_median, harm_low, harm_high = harms
+    return Healthy(
+        groups=groups,
+        atlases=_atlases(sums, groups),
+        n_donors=n_donors.astype(np.int64),
+        n_cells=n_cells.astype(np.int64),
+        n_detected=n_detected.astype(np.int64),
+        observed=observed,
+        median=median,
+        lower=lower,
+        upper=upper,
+        mean_cpm=mean_cpm,
+        median_cpm=per_group(_over_donors(np.median, own) for own in donor_cpm),
+        q75=per_group(_over_donors(_quartile, log2_cpm(own)) for own in donor_cpm),
+        harm=harm_median,
+        harm_low=harm_low,
+        harm_high=harm_high,
+        verdict=verdict,
+        donor_cpm=donor_cpm,
+        donors=[_donors(sums, g) for g in groups],
+    )
+
+
+def _assessed(verdict: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return np.isin(verdict.astype(str), ASSESSED_VERDICTS)
+
+
+def _over_donors(reduce: Callable[..., Floats], values: Floats) -> Floats:
+    """Reduce each column over its finite values; NaN where there is none."""
+    known = values[np.isfinite(values).any(axis=1)]
+    if known.size and np.isfinite(known).all():
+        return np.asarray(reduce(known, axis=0), dtype=np.float64)
+    columns = (column[np.isfinite(column)] for column in values.T)
+    return np.array([reduce(c, axis=0) if c.size else np.nan for c in columns], dtype=np.float64)
+
+
+def _quartile(values: Floats, axis: int) -> Floats:
+    return np.quantile(values, 0.75, axis=axis)
+
+
+def _donors(sums: Sums, group: Group) -> list[tuple[str, str]]:
+    own = sums.units.iloc[group.units]
+    return list(zip(own["atlas"].astype(str), own["donor"].astype(str), strict=True))
+
+
+def _atlases(sums: Sums, groups: Sequence[Group]) -> NDArray[np.object_]:
+    names = np.full((len(groups), sums.measured.shape[1]), None, dtype=object)
+    atlas = sums.units["atlas"].to_numpy(dtype=object)
+    for i, group in enumerate(groups):
+        for gene, measured in enumerate(sums.measured[group.units].T):
+            names[i, gene] = "; ".join(sorted(set(atlas[group.units][measured]))) or None
+    return names

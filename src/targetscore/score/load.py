@@ -1,0 +1,274 @@
+"""Read the profiles of the atlases an indication names; the only module here that reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from targetscore import io
+from targetscore.config import Indication
+from targetscore.contracts import EXPRESSION, GENES, GROUPS
+from targetscore.errors import ConfigError, Problem, listed, raise_all
+
+_FULL_LENGTH = ("smart-seq", "smart seq", "smartseq", "smart", "fluidigm c1", "full-length")
+_DROPLET = (
+    "10x",
+    "drop-seq",
+    "seq-well",
+    "indrop",
+    "cite-seq",
+    "bd rhapsody",
+    "microwell",
+    "sci-",
+    "parse",
+    "mars-seq",
+    "cel-seq",
+    "simulated droplet",
+)
+
+
+@dataclass(frozen=True)
+class AtlasProfile:
+    """Paths of one atlas's stage files, and whether its cells were invented."""
+
+    atlas: str
+    groups: str
+    expression: str
+    genes: str
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What the score needs of all atlases of an indication.
+
+    Attributes
+    ----------
+    groups
+        Contract ``profile/groups`` of all atlases, text as ``str``, with ``assay_class``.
+    expression
+        Contract ``profile/expression`` of the wanted genes, with ``atlas``.
+    measured
+        Genes each atlas measures.
+    """
+
+    groups: pd.DataFrame
+    expression: pd.DataFrame
+    measured: Mapping[str, frozenset[str]]
+
+
+def assay_class(assay: str) -> str:
+    """Return ``full_length``, ``droplet`` or ``unknown`` for the name of an assay."""
+    name = assay.casefold()
+    if any(word in name for word in _FULL_LENGTH):
+        return "full_length"
+    return "droplet" if any(word in name for word in _DROPLET) else "unknown"
+
+
+def atlases_of(indication: Indication) -> list[str]:
+    """Return the atlases an indication names, sorted."""
+    return sorted({*indication.diseased.atlases, *indication.healthy.atlases})
+
+
+def read_symbols(profiles: Sequence[AtlasProfile]) -> tuple[dict[str, str], dict[str, frozenset]]:
+    """Return the gene id of each symbol of the atlases, and the genes each atlas measures."""
+    ids: dict[str, str] = {}
+    measured = {}
+    for profile in profiles:
+        genes = io.read_table(profile.genes, GENES, ["gene_id", "symbol"])
+        measured[profile.atlas] = frozenset(genes["gene_id"].astype(str))
+        for symbol, gene_id in zip(genes["symbol"], genes["gene_id"], strict=True):
+            ids.setdefault(str(symbol), str(gene_id))
+    return ids, measured
+
+
+def choose_profiles(
+    indication: Indication, atlases: Mapping[str, AtlasProfile]
+) -> list[AtlasProfile]:
+    """Return the profiles of an indication's atlases, sorted by name.
+
+    Raises
+    ------
+    ConfigError
+        If an atlas of the indication has no profile.
+    """
+    wanted = atlases_of(indication)
+    raise_all(
+        ConfigError,
+        [
+            Problem(
+                f"indication '{indication.title}'",
+                "atlases",
+                f"the atlas '{atlas}' has no profile",
+                f"profile it first; atlases with a profile: {listed(sorted(atlases), 20)}",
+            )
+            for atlas in wanted
+            if atlas not in atlases
+        ],
+    )
+    return [atlases[atlas] for atlas in wanted]
+
+
+def read_profiles(
+    profiles: Sequence[AtlasProfile],
+    measured: Mapping[str, frozenset[str]],
+    genes: Collection[str],
+) -> Profiles:
+    """Read groups of all atlases and the expression of some genes.
+
+    Parameters
+    ----------
+    profiles
+        The atlases.
+    measured
+        Genes each atlas measures.
+    genes
+        Ensembl ids of the genes wanted.
+    """
+    groups, expression = [], []
+    for profile in profiles:
+        table = io.read_table(profile.groups, GROUPS)
+        for column in table.select_dtypes("category"):
+            table[column] = table[column].astype(str)
+        table["atlas"] = profile.atlas
+        groups.append(table)
+        found = io.read_table(
+            profile.expression, EXPRESSION, filters=[("gene_id", "in", sorted(genes))]
+        )
+        found["gene_id"] = found["gene_id"].astype(str)
+        expression.append(found.assign(atlas=profile.atlas))
+    together = pd.concat(groups, ignore_index=True)
+    together["assay_class"] = together["assay"].map(
+        {assay: assay_class(assay) for assay in together["assay"].unique()}
+    )
+    return Profiles(together, pd.concat(expression, ignore_index=True), measured)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Counts of some groups of cells, summed to units (a patient; a donor in a group).
+
+    Attributes
+    ----------
+    units
+        One row per unit with its keys, ``n_cells`` and ``library_counts``.
+    measured
+        Whether the unit's atlas measures the gene, shape ``(n_units, n_genes)``.
+    detected, thinned, counts
+        Cells with a count, cells expected at 2,000 UMI, and counts, same shape; 0 where the
+        gene was not measured, so that sums over units hold measured cells only.
+    """
+
+    units: pd.DataFrame
+    measured: NDArray[np.bool_]
+    detected: NDArray[np.float64]
+    thinned: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """Cells in which the gene was measured, shape ``(n_units, n_genes)``."""
+        return self.units["n_cells"].to_numpy(np.int64)[:, None] * self.measured
+
+    @property
+    def cpm(self) -> NDArray[np.float64]:
+        """Pseudobulk counts per million; NaN if not measured or the library is empty (C1)."""
+        library = self.units["library_counts"].to_numpy(np.float64)[:, None]
+        known = self.measured & (library > 0)
+        return np.divide(1e6 * self.counts, library, out=np.full(known.shape, np.nan), where=known)
+
+
+def sum_cells(
+    profiles: Profiles, groups: pd.DataFrame, keys: Sequence[str], genes: Sequence[str]
+) -> Sums:
+    """Sum groups of cells to units; samples of one donor end in one unit.
+
+    Parameters
+    ----------
+    profiles
+        What was read.
+    groups
+        The rows of ``profiles.groups`` to sum.
+    keys
+        Columns that tell units apart; ``atlas`` must be one of them.
+    genes
+        Ensembl ids, the columns of the result.
+    """
+    keys = list(keys)
+    grouped = groups.groupby(keys, sort=True)
+    units = grouped[["n_cells", "library_counts"]].sum().reset_index()
+    unit_of = pd.Series(
+        grouped.ngroup().to_numpy(),
+        index=pd.MultiIndex.from_frame(groups[["atlas", "group_id"]]),
+    )
+    has = {
+        atlas: np.array([g in profiles.measured[atlas] for g in genes], dtype=bool)
+        for atlas in units["atlas"].unique()
+    }
+    empty = np.zeros((0, len(genes)), dtype=bool)
+    measured = np.array([has[a] for a in units["atlas"]]) if len(units) else empty
+    column_of = {gene: i for i, gene in enumerate(genes)}
+    rows = profiles.expression
+    unit = unit_of.reindex(pd.MultiIndex.from_frame(rows[["atlas", "group_id"]])).to_numpy()
+    column = rows["gene_id"].map(column_of).to_numpy(np.float64)
+    use = np.isfinite(unit) & np.isfinite(column)
+    place = unit[use].astype(np.int64) * len(genes) + column[use].astype(np.int64)
+
+    def total(name: str) -> NDArray[np.float64]:
+        weights = rows[name].to_numpy(np.float64)[use]
+        sums = np.bincount(place, weights, minlength=measured.size)
+        return sums.astype(np.float64).reshape(measured.shape)
+
+    return Sums(
+        units, measured, *(total(n) for n in ("n_detected", "thinned_detected", "sum_counts"))
+    )
+
+
+def mean_levels(profiles: Sequence[AtlasProfile], groups: pd.DataFrame) -> pd.Series:
+    """Return the mean CPM of every gene over patients, for ranking genes among each other.
+
+    Parameters
+    ----------
+    profiles
+        The atlases.
+    groups
+        Groups whose cells are pooled per patient (columns ``atlas``, ``donor``, ``group_id``,
+        ``library_counts``).
+
+    Returns
+    -------
+    pandas.Series
+        Mean CPM over the patients whose atlas measures the gene, by gene id, sorted by id.
+    """
+    totals: list[pd.Series] = []
+    patients: list[pd.Series] = []
+    for profile in profiles:
+        own = groups[groups["atlas"] == profile.atlas]
+        library = own.groupby("donor")["library_counts"].sum()
+        library = library[library > 0]
+        if library.empty:
+            continue
+        donor_of = own.set_index("group_id")["donor"]
+        genes = io.read_table(profile.genes, GENES, ["gene_id"])["gene_id"].astype(str).unique()
+        rows = io.read_table(
+            profile.expression,
+            EXPRESSION,
+            ["group_id", "gene_id", "sum_counts"],
+            [("group_id", "in", sorted(int(g) for g in donor_of.index))],
+        )
+        scale = 1e6 / library.reindex(donor_of).set_axis(donor_of.index)
+        cpm = rows["sum_counts"] * rows["group_id"].map(scale)
+        summed = cpm.groupby(rows["gene_id"].astype(str)).sum()
+        totals.append(summed.reindex(genes, fill_value=0.0))
+        patients.append(pd.Series(float(len(library)), index=genes))
+    if not totals:
+        return pd.Series(dtype="float64")
+    return _by_gene(totals) / _by_gene(patients)
+
+
+def _by_gene(parts: Iterable[pd.Series]) -> pd.Series:
+    return pd.concat(list(parts)).groupby(level=0).sum()
