@@ -19,7 +19,7 @@ from targetscore.errors import (
     raise_all,
 )
 from targetscore.fetch import local_files, local_location, verify_local
-from targetscore.genes import GeneTable, load_genes
+from targetscore.genes import GeneTable, load_genes, resolve_panel
 from targetscore.ingest import ingest_atlas
 from targetscore.io import read_json, write_json
 from targetscore.knowledge import load_knowledge
@@ -142,20 +142,14 @@ def _indication_problems(name: str, run: Run, genes: GeneTable) -> list[Problem]
     indication = run.indications[name]
     file = str(indication_path(name, run.config.indication_folders))
     problems: list[Problem] = []
-    seen: dict[str, str] = {}
-    for entry in indication.candidates.panel:
-        try:
-            gene = genes.resolve(entry, file, "candidates.panel", indication.candidates.context)
-        except GeneError as error:
-            problems += error.problems
-            continue
-        if gene.gene_id in seen:
-            wrong = f"'{seen[gene.gene_id]}' and '{entry}' are one gene, {gene.symbol}"
-            problems.append(Problem(file, "candidates.panel", wrong, "keep one of them"))
-        seen[gene.gene_id] = entry
+    try:
+        resolve_panel(indication, genes, file)
+    except GeneError as error:
+        problems += error.problems
+    context = indication.candidates.context
     for selection in indication.diseased.selection:
         try:
-            genes.resolve(selection.antigen, file, "diseased.selection", {})
+            genes.resolve(selection.antigen, file, "diseased.selection", context)
         except GeneError as error:
             problems += error.problems
     for place, names in _cell_type_places(indication):

@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from targetscore.config import read_tsv
-from targetscore.errors import GeneError, KnowledgeError, listed, near_matches, plain
+from targetscore.config import Indication, read_tsv
+from targetscore.errors import (
+    GeneError,
+    KnowledgeError,
+    Problem,
+    listed,
+    near_matches,
+    plain,
+    raise_all,
+)
 
 _ENSEMBL = re.compile(r"^(ENSG\d{11})(\.\d+)?(_PAR_Y)?$")
 _MADE_UNIQUE = re.compile(r"^(.+)[-.]\d+$")
@@ -250,3 +258,41 @@ def _add(table: GeneTable, record: Mapping[str, str], file: str) -> None:
         table.previous.setdefault(name, set()).add(gene_id)
     for name in _split(record["aliases"]):
         table.aliases.setdefault(name, set()).add(gene_id)
+
+
+def resolve_panel(indication: Indication, genes: GeneTable, file: str) -> list[Gene]:
+    """Return the genes of an indication's panel in the order they were written.
+
+    Parameters
+    ----------
+    indication
+        Names the panel, and what an ambiguous alias means in it.
+    genes
+        Names of genes.
+    file
+        Where the indication is written, for messages.
+
+    Raises
+    ------
+    GeneError
+        With every name that is unknown, ambiguous, or means a gene already named.
+    """
+    first: dict[str, str] = {}
+    panel: list[Gene] = []
+    problems: list[Problem] = []
+    for name in indication.candidates.panel:
+        try:
+            gene = genes.resolve(name, file, "candidates.panel", indication.candidates.context)
+        except GeneError as error:
+            problems += error.problems
+            continue
+        if gene.gene_id in first:
+            wrong = (
+                f"'{plain(first[gene.gene_id])}' and '{plain(name)}' are one gene, {gene.symbol}"
+            )
+            problems.append(Problem(file, "candidates.panel", wrong, "keep one of them"))
+            continue
+        first[gene.gene_id] = name
+        panel.append(gene)
+    raise_all(GeneError, problems)
+    return panel

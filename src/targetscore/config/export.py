@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from targetscore.config.models import Indication, RunConfig
 from targetscore.io import write_json
 
-SCHEMAS = {"config": RunConfig, "indication": Indication}
+SCHEMAS: dict[str, type[BaseModel]] = {"config": RunConfig, "indication": Indication}
 
 if __name__ == "__main__":
     for name, model in SCHEMAS.items():

@@ -22,6 +22,8 @@ from targetscore.score.evidence import (
     literature_of,
     row_ids,
     rows_assessed,
+    rows_settled,
+    stated_verdicts,
 )
 from targetscore.score.healthy import Healthy
 from targetscore.score.load import atlases_of
@@ -101,7 +103,9 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
     """
     literature = literature_of(world.knowledge, gene.symbol)
     assessed = rows_assessed(world.healthy, column)
-    gaps = gaps_of(world.rows, assessed, literature, world.tiers)
+    settled = rows_settled(world.healthy, column, world.scoring)
+    gaps = gaps_of(world.rows, assessed, settled, literature, world.tiers)
+    stated = stated_verdicts(world.healthy, column, literature)
     shedding_table, shedding = shedding_rows(world.knowledge, gene.symbol, world.percentile)
     summary = reach(world.tumour, column)
     safety = safety_of(world.healthy, column, gaps)
@@ -139,16 +143,16 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
         "shedding_grade": shedding.grade if shedding else "not_applicable",
         "evidence_grade": _grade(world, gene, assessed, summary, n_donors),
         "n_healthy_donors": n_donors,
-        "n_gaps": len(gaps),
+        "n_gaps": sum(not g.measured for g in gaps),
         "notes": "; ".join(_notes(world, gene, summary, gaps)) or None,
         **_contrast_columns(against),
         **_reach_columns(summary),
-        **_safety_columns(world.healthy, column, safety),
+        **_safety_columns(world.healthy, safety, stated),
     }
     return AntigenScore(
         gene,
         evidence_rows(world.healthy, column, gaps, row_ids(world.rows), literature),
-        toxicity_rows(world.healthy, column, gaps),
+        toxicity_rows(world.healthy, column, gaps, stated),
         coverage_rows(world.tumour, column),
         shedding_table,
         components,
@@ -180,7 +184,7 @@ def _reach_columns(r: Reach | None) -> dict[str, Any]:
     }
 
 
-def _safety_columns(healthy: Healthy, column: int, s: Safety) -> dict[str, Any]:
+def _safety_columns(healthy: Healthy, s: Safety, stated: Sequence[str]) -> dict[str, Any]:
     worst = None if s.worst is None else healthy.groups[s.worst]
     return {
         "safety_assessed": s.assessed,
@@ -189,7 +193,7 @@ def _safety_columns(healthy: Healthy, column: int, s: Safety) -> dict[str, Any]:
         "worst_cell_type": worst.cell_type if worst else None,
         "worst_tissue": worst.tissue if worst else None,
         "worst_tier": worst.tier if worst else None,
-        "worst_verdict": None if s.worst is None else healthy.verdict[s.worst, column],
+        "worst_verdict": None if s.worst is None else stated[s.worst],
     }
 
 
@@ -289,9 +293,15 @@ def _notes(world: World, gene: Gene, summary: Reach | None, gaps: Sequence[Gap])
         )
     if gene.gene_id in world.selection:
         notes.append(f"fractions are of selected cells ({world.selection[gene.gene_id]})")
-    positive = [
-        f"{g.row.label} ({g.literature.strength})" for g in gaps if g.literature and g.penalty
-    ]
-    if positive:
-        notes.append(f"not assessed although literature reports it: {', '.join(positive)}")
+    for measured, said in (
+        (False, "not assessed although literature reports it"),
+        (True, "too few cells or donors to outweigh the literature"),
+    ):
+        positive = [
+            f"{g.row.label} ({g.literature.strength})"
+            for g in gaps
+            if g.literature and g.penalty and g.measured == measured
+        ]
+        if positive:
+            notes.append(f"{said}: {', '.join(positive)}")
     return notes

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from targetscore.config import Scoring
 from targetscore.contracts import EVIDENCE
 from targetscore.knowledge import Knowledge
 from targetscore.score.healthy import Healthy
@@ -40,9 +42,40 @@ def literature_of(knowledge: Knowledge, symbol: str) -> dict[str, Literature]:
 def rows_assessed(healthy: Healthy, gene: int) -> frozenset[str]:
     """Return the labels of the tier rows that some healthy group assesses for a gene."""
     said = healthy.assessed[:, gene]
-    return frozenset().union(
-        *(g.credited for g, ok in zip(healthy.groups, said, strict=True) if ok)
+    return _credited(healthy, said)
+
+
+def rows_settled(healthy: Healthy, gene: int, scoring: Scoring) -> frozenset[str]:
+    """Return the labels of the tier rows that enough cells of enough donors assess.
+
+    Fewer are evidence, but cannot outweigh a strong report of expression: a group that could
+    never be ``clear`` must not make an antigen look better than one nobody looked at.
+    """
+    enough = (healthy.n_cells[:, gene] >= scoring.min_cells_clear) & (
+        healthy.n_donors[:, gene] >= scoring.min_donors_clear
     )
+    return _credited(healthy, healthy.assessed[:, gene] & enough)
+
+
+def _credited(healthy: Healthy, use: NDArray[np.bool_]) -> frozenset[str]:
+    return frozenset().union(*(g.credited for g, ok in zip(healthy.groups, use, strict=True) if ok))
+
+
+def stated_verdicts(healthy: Healthy, gene: int, literature: Mapping[str, Literature]) -> list[str]:
+    """Return the verdict of each group as it is stated beside the literature.
+
+    A group whose own cell type is strongly reported to carry the antigen is at best
+    ``possible``: low RNA is missed in shallow data, and ``clear`` would contradict a report.
+    """
+
+    def reported(label: str | None) -> bool:
+        known = literature.get(label) if label else None
+        return known is not None and known.strength == "strong"
+
+    return [
+        "possible" if verdict == "clear" and reported(group.label) else str(verdict)
+        for group, verdict in zip(healthy.groups, healthy.verdict[:, gene], strict=True)
+    ]
 
 
 def row_ids(rows: Sequence[TierRow]) -> dict[str, tuple[str, str]]:
@@ -66,26 +99,46 @@ def row_ids(rows: Sequence[TierRow]) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Gap:
-    """A tier row that nothing assesses for an antigen, and what that costs."""
+    """A tier row that too little or nothing assesses for an antigen, and what that costs.
+
+    Attributes
+    ----------
+    row
+        The tier row.
+    literature
+        What is reported of it.
+    penalty
+        Share of safety lost; None if nothing is known of it.
+    measured
+        Whether there are cells, but too few to outweigh a strong report.
+    """
 
     row: TierRow
     literature: Literature | None
     penalty: float | None
+    measured: bool
 
 
 def gaps_of(
     rows: Sequence[TierRow],
     assessed: frozenset[str],
+    settled: frozenset[str],
     literature: Mapping[str, Literature],
     tiers: Mapping[int, Tier],
 ) -> list[Gap]:
-    """Return the tier rows that nothing assesses; a tolerated one costs nothing."""
+    """Return the tier rows that nothing assesses, and those whose cells are too few.
+
+    A tolerated row costs nothing. Too few cells or donors count as a gap only where the
+    literature reports expression strongly.
+    """
     gaps = []
     for row in rows:
-        if row.label not in assessed:
-            known = literature.get(row.label)
+        known = literature.get(row.label)
+        weak = row.label not in settled and known is not None and known.strength == "strong"
+        if row.label not in assessed or weak:
             cost = gap_penalty(tiers[row.tier].weight, known.strength if known else None)
-            gaps.append(Gap(row, known, 0.0 if row.tolerated else cost))
+            paid = 0.0 if row.tolerated else cost
+            gaps.append(Gap(row, known, paid, row.label in assessed))
     return gaps
 
 
@@ -103,6 +156,8 @@ def evidence_rows(
     """
     groups = healthy.groups
     known = [literature.get(g.label) if g.label else None for g in groups]
+    costs = {g.row.label: g.penalty or 0.0 for g in gaps if g.measured}
+    paid = [costs.get(g.label or "", 0.0) for g in groups]
     cells = healthy.n_cells[:, gene].tolist()
     detected = healthy.n_detected[:, gene].tolist()
     measured: dict[str, list[Any]] = {
@@ -127,13 +182,13 @@ def evidence_rows(
         "median_cpm": healthy.median_cpm[:, gene].tolist(),
         "q75_log2_cpm": healthy.q75[:, gene].tolist(),
         "harm": healthy.harm[:, gene].tolist(),
-        "verdict": healthy.verdict[:, gene].tolist(),
+        "verdict": stated_verdicts(healthy, gene, literature),
         "literature": [k.strength if k else None for k in known],
         "literature_source": [k.source if k else None for k in known],
-        "gap_penalty": np.where(healthy.assessed[:, gene], 0.0, np.nan).tolist(),
+        "gap_penalty": np.where(healthy.assessed[:, gene], paid, np.nan).tolist(),
         "atlases": healthy.atlases[:, gene].tolist(),
     }
-    lines = [_gap_line(gap, *ids[gap.row.label]) for gap in gaps]
+    lines = [_gap_line(gap, *ids[gap.row.label]) for gap in gaps if not gap.measured]
     return pd.DataFrame(
         {
             name: [*values, *(line.get(name, _MISSING.get(name)) for line in lines)]

@@ -18,8 +18,7 @@ from targetscore.contracts import (
     TOXICITY,
     Contract,
 )
-from targetscore.errors import ConfigError, GeneError, Problem, plain, raise_all
-from targetscore.genes import Gene, GeneTable
+from targetscore.genes import Gene, GeneTable, resolve_panel
 from targetscore.knowledge import Knowledge
 from targetscore.score.antigen import AntigenScore, World, score_antigen
 from targetscore.score.cohorts import companions, healthy_groups, lineages, patient_groups
@@ -55,39 +54,6 @@ _DTYPES: dict[str, tuple[Any, Any]] = {
     "int": ("int64", "Int64"),
     "bool": ("bool", "boolean"),
 }
-
-
-def resolve_panel(indication: Indication, genes: GeneTable) -> list[Gene]:
-    """Return the genes of the panel in the order they were written.
-
-    Raises
-    ------
-    GeneError
-        With every name that is unknown or ambiguous.
-    ConfigError
-        With every entry that means a gene already named.
-    """
-    file = f"indication '{indication.title}'"
-    first: dict[str, str] = {}
-    panel: list[Gene] = []
-    unknown: list[Problem] = []
-    repeated: list[Problem] = []
-    for name in indication.candidates.panel:
-        try:
-            gene = genes.resolve(name, file, "candidates.panel", indication.candidates.context)
-        except GeneError as error:
-            unknown += error.problems
-            continue
-        if gene.gene_id in first:
-            both = f"'{plain(first[gene.gene_id])}' and '{plain(name)}'"
-            wrong = f"{both} mean one gene, {gene.symbol}"
-            repeated.append(Problem(file, "candidates.panel", wrong, "keep one of them"))
-            continue
-        first[gene.gene_id] = name
-        panel.append(gene)
-    raise_all(GeneError, unknown)
-    raise_all(ConfigError, repeated)
-    return panel
 
 
 def _named(panel: Sequence[Gene], symbol_ids: Mapping[str, str]) -> list[Gene]:
@@ -152,14 +118,14 @@ def score_indication(
     Raises
     ------
     ConfigError
-        If an atlas has no profile, a cell type is not in the Cell Ontology, or two panel
-        entries mean one gene.
+        If an atlas has no profile, or a cell type is not in the Cell Ontology.
     GeneError
-        If a panel name is unknown or ambiguous.
+        If a panel name is unknown or ambiguous, or two mean one gene.
     """
+    file = f"indication '{indication.title}'"
     chosen = choose_profiles(indication, atlases)
     symbol_ids, measured = read_symbols(chosen)
-    panel = _named(resolve_panel(indication, genes), symbol_ids)
+    panel = _named(resolve_panel(indication, genes, file), symbol_ids)
     ids = [g.gene_id for g in panel]
     named = lineages(indication)
     read = read_profiles(chosen, measured, ids)
@@ -187,16 +153,15 @@ def score_indication(
         ),
         percentiles=_percentile_tables(chosen, read, patients) if own_enzymes.any() else {},
         symbol_ids=symbol_ids | genes.approved,
-        selection=_selection(indication, genes),
+        selection=_selection(indication, genes, file),
     )
     scores = [score_antigen(world, gene, column) for column, gene in enumerate(panel)]
     simulated = any(profile.simulated for profile in chosen)
     return _tables(scores, "SIMULATED" if simulated else "measured")
 
 
-def _selection(indication: Indication, genes: GeneTable) -> dict[str, str]:
+def _selection(indication: Indication, genes: GeneTable, file: str) -> dict[str, str]:
     """Return the reason per gene whose coverage the selection of cells makes unusable."""
-    file = f"indication '{indication.title}'"
     context = indication.candidates.context
     found: dict[str, list[str]] = {}
     for entry in indication.diseased.selection:

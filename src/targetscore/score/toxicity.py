@@ -51,13 +51,15 @@ def _gap_costs(gaps: Sequence[Gap]) -> list[float]:
     return [g.penalty for g in gaps if g.penalty is not None]
 
 
-def toxicity_rows(healthy: Healthy, gene: int, gaps: Sequence[Gap]) -> pd.DataFrame:
+def toxicity_rows(
+    healthy: Healthy, gene: int, gaps: Sequence[Gap], verdict: Sequence[str]
+) -> pd.DataFrame:
     """Return one row per toxicity class, columns of ``score/toxicity`` without the antigen.
 
-    The verdict is the worst of the groups that count; of the tolerated ones where a class has
-    no others. ``gap_penalty`` is NA where rows are not assessed and nothing is known of them.
+    The verdict is the worst of the groups that count, as stated beside the literature; of the
+    tolerated ones where a class has no others. ``gap_penalty`` is NA where rows are not assessed
+    and nothing is known of them.
     """
-    verdict = healthy.verdict[:, gene]
     rows = []
     for name in _classes(healthy, gaps):
         members = [i for i, g in enumerate(healthy.groups) if g.toxicity_class == name]
@@ -72,7 +74,7 @@ def toxicity_rows(healthy: Healthy, gene: int, gaps: Sequence[Gap]) -> pd.DataFr
                 "toxicity_class": name,
                 "verdict": worst_verdict(verdict[i] for i in counted or members),
                 "n_groups_assessed": int(healthy.assessed[members, gene].sum()),
-                "n_groups_not_assessed": len(own),
+                "n_groups_not_assessed": sum(not g.measured for g in own),
                 "harm": harm,
                 "gap_penalty": max(costs) if costs else None if own else 0.0,
                 "factor": class_factor([] if harm is None else [harm], costs),

@@ -629,11 +629,62 @@ def test_a_sheddase_that_no_atlas_measures_is_unknown(kit, score):
     assert len(tables.shedding[tables.shedding["antigen"] == "BBB2"]) == 4
 
 
+def few_hepatocytes(kit, donors, cells_each):
+    """The ordinary world, with as many silent hepatocytes as a test wants."""
+    cells = kit.Cells()
+    for patient in range(5):
+        cells.add("tumour", f"P{patient}", {"AAA1": [3] * 90 + [0] * 10})
+    cells.healthy(4, {"AAA1": [0] * 100}, cell_type=kit.T_CELL, tissue=kit.BLOOD)
+    if donors:
+        silent = {"AAA1": [0] * cells_each}
+        cells.healthy(donors, silent, cell_type=kit.HEPATOCYTE, tissue=kit.LIVER)
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("donors", "cells_each", "paid"), [(0, 0, 0.9), (1, 300, 0.9), (3, 10, 0.9), (3, 20, 0.0)]
+)
+def test_too_few_cells_or_donors_never_outweigh_the_literature(
+    kit, score, donors, cells_each, paid
+):
+    """One donor's silent liver must not help more than no liver at all."""
+    tables = score(
+        few_hepatocytes(kit, donors, cells_each),
+        kit.indication(("AAA1",)),
+        literature(kit, "hepatocyte", "strong"),
+    )
+    row = one(tables.components, antigen="AAA1")
+    hepatic = one(tables.toxicity, antigen="AAA1", toxicity_class="hepatic")
+    assert hepatic["gap_penalty"] == pytest.approx(paid)
+    assert hepatic["factor"] <= 1 - paid + 1e-12
+    assert row["safety_score"] <= 1 - paid + 1e-12
+    assert hepatic["n_groups_not_assessed"] == (0 if donors else 1)
+    found = tables.evidence[tables.evidence["cell_type"] == "hepatocyte"]
+    assert len(found) == 1
+    assert found["gap_penalty"].iloc[0] == pytest.approx(paid)
+    if donors and paid:
+        assert "too few cells or donors to outweigh the literature: hepatocyte" in row["notes"]
+
+
+@pytest.mark.parametrize(
+    ("strength", "verdict"), [("strong", "possible"), ("contested", "clear"), (None, "clear")]
+)
+def test_clear_never_contradicts_a_strong_report(kit, score, strength, verdict):
+    """Low RNA is missed in shallow data, as CD33 is in monocytes."""
+    knowledge = literature(kit, "hepatocyte", strength) if strength else kit.knowledge()
+    tables = score(few_hepatocytes(kit, 4, 100), kit.indication(("AAA1",)), knowledge)
+    liver = one(tables.evidence, antigen="AAA1", cell_type="hepatocyte")
+    assert liver["verdict"] == verdict
+    assert one(tables.toxicity, antigen="AAA1", toxicity_class="hepatic")["verdict"] == verdict
+    blood = one(tables.evidence, antigen="AAA1", cell_type="T cell")
+    assert blood["verdict"] == "clear"
+
+
 # ---- what the user wrote ------------------------------------------------------------------
 
 
 def test_two_panel_names_of_one_gene_are_an_error(kit, score):
-    with pytest.raises(ConfigError, match="'AAA1' and 'ALPHA' mean one gene, AAA1"):
+    with pytest.raises(GeneError, match="'AAA1' and 'ALPHA' are one gene, AAA1"):
         score(kit.ordinary(), kit.indication(["AAA1", "BBB2", "ALPHA"]))
 
 
