@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +25,32 @@ STAMP = b"targetscore"
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside the final one and rename it when the block succeeds.
 
-    An interrupted or failed writer leaves nothing under the final name.
+    An interrupted or failed writer leaves nothing under the final name; what a killed one left
+    is overwritten by the next.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary = final.with_name(f".{final.name}.tmp")
     try:
         yield temporary
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: str | os.PathLike[str]) -> Iterator[str]:
+    """Give an empty folder for partial results, and remove it whatever happens.
+
+    A killed job leaves it behind; the next one of the same parent empties it first.
+    """
+    folder = Path(parent) / ".partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(text: str, path: str | os.PathLike[str]) -> None:

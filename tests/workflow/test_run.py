@@ -196,16 +196,13 @@ def test_killed_run_resumes_to_the_same_bytes(small, snakemake, rule):
     time.sleep(0.2)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    finals = {"simulate_atlas": "simulate", "profile_atlas": "profile"}[rule]
-    visible = [p for p in (small / "results" / finals).rglob("*") if p.suffix in (".h5ad",)]
-    assert all(not p.name.startswith(".") for p in visible)
     again = snakemake(small, "--rerun-incomplete")
-    if again.returncode:
-        again = snakemake(small, "--unlock") and snakemake(small, "--rerun-incomplete")
+    if "LockException" in again.stdout:
+        assert snakemake(small, "--unlock").returncode == 0
+        again = snakemake(small, "--rerun-incomplete")
     assert again.returncode == 0, again.stdout[-3000:]
     resumed = content(small)
     shutil.rmtree(small / "results")
     assert snakemake(small).returncode == 0
     fresh = content(small)
-    assert {k for k in resumed if not Path(k).name.startswith(".")} == set(fresh)
-    assert all(resumed[k] == fresh[k] for k in fresh)
+    assert resumed == fresh

@@ -9,10 +9,9 @@ from targetscore.config.load import (
     load_indications,
     load_registry,
     load_run,
-    read_tsv,
-    read_yaml,
 )
 from targetscore.config.models import AtlasRow, Indication, RunConfig, Scoring
+from targetscore.config.read import read_tsv, read_yaml
 
 __all__ = [
     "AtlasRow",

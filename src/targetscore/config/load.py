@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from targetscore.config.models import AtlasRow, Indication, RunConfig
+from targetscore.config.read import read_yaml, tsv_lines
 from targetscore.errors import (
     ConfigError,
     Problem,
@@ -27,51 +25,6 @@ from targetscore.errors import (
 )
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a repeated key is an error instead of the last one winning."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.MarkedYAMLError(
-                problem=f"the key '{key}' repeats", problem_mark=key_node.start_mark
-            )
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, not YAML, not a mapping, or repeats a key.
-    """
-    try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError.one(
-            path, "", f"cannot be read ({error})", "check the path and the file's encoding (UTF-8)"
-        ) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else ""
-        wrong = getattr(error, "problem", None) or str(error)
-        raise ConfigError.one(
-            path, place, f"not valid YAML: {wrong}", "correct the line"
-        ) from error
-    if not isinstance(value, dict):
-        raise ConfigError.one(path, "", "holds no 'key: value' lines", "see config/README.md")
-    return value
 
 
 def _known_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
@@ -188,7 +141,7 @@ def load_registry(paths: Sequence[str]) -> dict[str, AtlasRow]:
     problems: list[Problem] = []
     for path in paths:
         seen: dict[str, int] = {}
-        header, lines = _tsv(path, RegistryError)
+        header, lines = tsv_lines(path, RegistryError)
         for line, fields in lines:
             record = {k: v for k, v in zip(header, fields, strict=True) if v}
             place = f"line {line}"
@@ -206,55 +159,6 @@ def load_registry(paths: Sequence[str]) -> dict[str, AtlasRow]:
             rows[row.atlas] = row
     raise_all(RegistryError, problems)
     return rows
-
-
-def _tsv(
-    path: str | os.PathLike[str], kind: type[TargetscoreError]
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read a TSV as its header and numbered rows; lines that start with '#' are comments."""
-    opener = gzip.open if str(path).endswith(".gz") else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig") as stream:
-            lines = stream.read().splitlines()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise kind.one(path, "", f"cannot be read ({error})", "check the path") from error
-    numbered = [
-        (n, [field.strip() for field in next(csv.reader([text], delimiter="\t"))])
-        for n, text in enumerate(lines, 1)
-        if text.strip() and not text.startswith("#")
-    ]
-    if not numbered:
-        raise kind.one(path, "", "is empty", "it needs a header line and rows")
-    header = numbered[0][1]
-    uneven = [
-        Problem(
-            str(path),
-            f"line {n}",
-            f"{len(fields)} fields where the header has {len(header)}",
-            "separate fields by tabs, also the empty ones",
-        )
-        for n, fields in numbered[1:]
-        if len(fields) != len(header)
-    ]
-    raise_all(kind, uneven)
-    return header, numbered[1:]
-
-
-def read_tsv(
-    path: str | os.PathLike[str], kind: type[TargetscoreError], required: Sequence[str]
-) -> list[dict[str, str]]:
-    """Read a curated or user TSV as records; an empty field is the empty string.
-
-    Raises
-    ------
-    TargetscoreError
-        Of the given kind, if the file cannot be read or lacks a required column.
-    """
-    header, rows = _tsv(path, kind)
-    remedy = f"columns found: {listed(header, 20)}"
-    missing = [c for c in required if c not in header]
-    raise_all(kind, [Problem(str(path), c, "the column is missing", remedy) for c in missing])
-    return [dict(zip(header, fields, strict=True)) for _, fields in rows]
 
 
 def indication_path(name: str, folders: Sequence[str]) -> Path:
