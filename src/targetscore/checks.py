@@ -68,6 +68,7 @@ def check_run(run: Run) -> list[str]:
             notices.append(f"{atlas}: not here yet, will be fetched; its cells are checked then")
     for name, indication in run.indications.items():
         problems += _cell_problems(name, indication, run, summaries)
+        problems += _repeated_panel_genes(name, run, genes, summaries)
     raise_all(InputError, list(dict.fromkeys(problems)))
     return notices
 
@@ -210,6 +211,26 @@ def _cell_problems(
     ):
         problems += _absent_types(file, place, names, among)
     return problems
+
+
+def _repeated_panel_genes(
+    name: str, run: Run, genes: GeneTable, summaries: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Refuse a panel gene that an atlas holds twice under made-unique names (C0)."""
+    file = str(indication_path(name, run.config.indication_folders))
+    try:
+        panel = {g.symbol for g in resolve_panel(run.indications[name], genes, file)}
+    except GeneError:
+        return
+    for atlas in run.indications[name].atlases:
+        for symbol in sorted(panel & set(summaries.get(atlas, {}).get("repeated_symbols", ()))):
+            yield Problem(
+                run.registries,
+                f"{atlas}, genes",
+                f"the atlas holds '{plain(symbol)}' twice, once with a number behind it",
+                "only Ensembl ids can tell the two apart: name their column under gene_id, or "
+                "take the gene off the panel",
+            )
 
 
 def _counterpart_types(indication: Indication) -> list[str]:

@@ -371,13 +371,18 @@ _SCORE_PARTS = (
 )
 
 _SHOWN = (
-    _text("worst_cell_type", "healthy, non-tolerated cell type with the largest harm", True),
+    _text("worst_cell_type", "non-tolerated cell type that costs most: by harm, or as a gap", True),
     _text("worst_tissue", "its tissue", True),
     _choice("worst_verdict", "its verdict", VERDICTS, True),
     Column("worst_tier", "int", "its tier", True, 1, 4),
     _text("shedding_grade", "grade of the shedding score, _uncertain if the range is wide", True),
     _choice("evidence_grade", "A most … D least evidence", GRADES, True),
     _count("n_patients", "patients with enough diseased cells"),
+    _count(
+        "n_identifiable",
+        "of these, patients whose fraction could be corrected for dropout; "
+        "the fractions of the others are lower bounds",
+    ),
     _count("n_healthy_donors", "healthy donors behind the evidence"),
     _count("n_gaps", "tier rows that no healthy cell of this run assesses"),
     _fraction("fraction_expressing", "median over the posterior across patients (f_T)"),

@@ -29,7 +29,6 @@ _IMMUNOGLOBULIN = re.compile(r"^(IG[HKL][VDJC].*|IGH[ADEGM]\d?P?|IGLL\d+P?|JCHAI
 _MITOCHONDRIAL = re.compile(r"^MT[-.]", re.IGNORECASE)
 _RIBOSOMAL = re.compile(r"^(RP[SL]\d+[AXYL]{0,2}\d*|RPSA|RPLP[0-2]|RPS4Y[12])$")
 _OTHER_NAMES = frozenset({"previous_symbol", "alias", "typo_map"})
-_NOT_IMMUNOGLOBULIN = frozenset({"IGHMBP2", "IGLON5", "IGHD1P"})
 
 
 def ensembl_id(text: str) -> str | None:
@@ -44,8 +43,6 @@ def is_masked(symbol: str) -> bool:
     Immunoglobulin, mitochondrial and ribosomal-protein genes: plasma cells spend much of
     their UMIs on immunoglobulin, which would dilute every other gene.
     """
-    if symbol in _NOT_IMMUNOGLOBULIN:
-        return False
     return any(p.match(symbol) for p in (_IMMUNOGLOBULIN, _MITOCHONDRIAL, _RIBOSOMAL))
 
 
@@ -204,6 +201,18 @@ class GeneTable:
         repeated = copy is not None and copy.group(1) in present
         unclear = repeated or len(self.candidates(name)) > 1
         return Gene(f"symbol:{name}", name, "ambiguous" if unclear else "unresolved")
+
+
+def repeated_symbols(genes: pd.DataFrame) -> list[str]:
+    """Return symbols of which an atlas holds a second, made-unique copy, such as ``CD19-1``.
+
+    Nobody can say whether the copy is the gene (C0), so its counts are not added; that makes
+    the gene unusable for a panel.
+    """
+    unclear = genes.loc[genes["resolution"] == "ambiguous", "original_id"]
+    bases = unclear.str.extract(_MADE_UNIQUE, expand=False).dropna()
+    known = genes.loc[genes["resolution"] != "unresolved"].set_index("original_id")["symbol"]
+    return sorted(set(known.reindex(bases).dropna()))
 
 
 def _split(text: str) -> Iterable[str]:

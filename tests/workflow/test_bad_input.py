@@ -185,6 +185,15 @@ def test_antigen_unknown_ambiguous_or_twice(mine, project, name, wrong, remedy):
     assert remedy in message
 
 
+def test_panel_gene_that_the_atlas_holds_twice(mine):
+    data = atlas()
+    data.var_names = [*GENES[:7], "CD19-1"]
+    mine(data)
+    message = refused()
+    assert "the atlas holds 'CD19' twice" in message
+    assert "gene_id" in message
+
+
 def test_indication_without_diseased_cells(mine):
     mine(atlas(malignancy="normal"))
     message = refused()
@@ -225,8 +234,8 @@ def test_unknown_key_in_any_yaml(mine, project):
     change(project, lambda i: i.update(tolerate={}))
     assert "mine.yaml: tolerate: unknown key" in refused()
     config = project / "config/config.yaml"
-    config.write_text(config.read_text() + "seeed: 1\n")
-    assert "config/config.yaml: seeed: unknown key\n    → did you mean 'seed'?" in refused()
+    config.write_text(config.read_text() + "scorring: {}\n")
+    assert "config/config.yaml: scorring: unknown key\n    → did you mean 'scoring'?" in refused()
 
 
 def test_problems_of_several_inputs_come_together(mine, project):

@@ -29,7 +29,6 @@ rule render_report:
         indication=indication_settings,
         knowledge=RUN.config.knowledge,
         scoring=scoring_settings,
-        seed=RUN.config.seed,
         digest=run_digest,
         library=code_fingerprint("targetscore.report", "targetscore.knowledge"),
         code=code_fingerprint("targetscore"),

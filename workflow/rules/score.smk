@@ -12,6 +12,7 @@ rule score_indication:
         groups=indication_groups,
         expression=indication_expression,
         genes=indication_genes,
+        summaries=indication_summaries,
         knowledge=curated_files,
     output:
         evidence="<results>/score/{indication}/evidence.parquet",

@@ -25,7 +25,6 @@ with log_to(snakemake.log[0]):
             "package_versions": package_versions(),
             "code_fingerprint": given.code,
             "config_digest": given.digest,
-            "seed": given.seed,
         },
         **{name: read_table(read[name], getattr(contracts, name.upper())) for name in TABLES},
     )

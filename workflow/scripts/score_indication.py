@@ -3,7 +3,7 @@
 from targetscore import contracts
 from targetscore.config import Indication, Scoring
 from targetscore.genes import load_genes
-from targetscore.io import write_table, write_tsv
+from targetscore.io import read_json, write_table, write_tsv
 from targetscore.knowledge import load_knowledge
 from targetscore.logs import log_to
 from targetscore.provenance import stamp
@@ -12,9 +12,10 @@ from targetscore.score import AtlasProfile, score_indication
 with log_to(snakemake.log[0]) as logger:
     given, made = snakemake.params, snakemake.output
     files = (snakemake.input.groups, snakemake.input.expression, snakemake.input.genes)
+    methods = [read_json(s)["malignancy_method"] for s in snakemake.input.summaries]
     profiles = {
-        atlas: AtlasProfile(atlas, *paths, simulated=atlas in given.simulated)
-        for atlas, *paths in zip(given.atlases, *files, strict=True)
+        atlas: AtlasProfile(atlas, *paths, atlas in given.simulated, method == "unseparated")
+        for atlas, *paths, method in zip(given.atlases, *files, methods, strict=True)
     }
     tables = score_indication(
         Indication.model_validate(given.indication),

@@ -72,6 +72,12 @@ class Scoring(Section):
     min_surface_confidence: Share = Field(
         default=0.5, description="below: not ranked as a surface antigen"
     )
+    part_floor: float = Field(
+        default=1e-3, gt=0, le=1, description="no part of the composite counts less (C7)"
+    )
+    escape_fraction: Share = Field(
+        default=0.2, description="a patient below it is at risk of antigen escape (C3)"
+    )
     specificity_weights: SpecificityWeights = SpecificityWeights()
     composite_weights: CompositeWeights = CompositeWeights()
 
@@ -98,7 +104,6 @@ class RunConfig(Section):
         description="TSV of all genes (symbol, ensembl_gene_id, aliases) for atlases that "
         "hold symbols only; without it only curated genes are resolved",
     )
-    seed: int = Field(default=1, ge=0, description="seed of everything random")
     scoring: Scoring = Scoring()
 
 

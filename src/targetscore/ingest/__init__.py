@@ -11,7 +11,7 @@ import pandas as pd
 from targetscore.config import AtlasRow
 from targetscore.errors import AtlasError
 from targetscore.formats import open_atlas
-from targetscore.genes import GeneTable
+from targetscore.genes import GeneTable, repeated_symbols
 from targetscore.ingest.labels import label_cells
 
 __all__ = ["Ingested", "ingest_atlas"]
@@ -73,6 +73,7 @@ def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) 
         "rejected": _counts(labelled.rejected["reason"]),
         "n_genes": len(table),
         "genes_by_resolution": _counts(table["resolution"]),
+        "repeated_symbols": repeated_symbols(table),
         "n_genes_masked": int(table["masked"].sum()),
         "malignancy_method": labelled.malignancy_method,
         "populations": _populations(labelled.cells),

@@ -56,6 +56,8 @@ class World:
         Gene id by symbol, for the sheddases.
     selection
         Reason by gene id whose coverage is unusable.
+    unseparated
+        Whether nothing separates diseased cells from their normal counterpart.
     """
 
     indication: Indication
@@ -70,6 +72,7 @@ class World:
     percentiles: Mapping[str, Mapping[str, float]]
     symbol_ids: Mapping[str, str]
     selection: Mapping[str, str]
+    unseparated: bool
 
     def percentile(self, enzyme: str, compartment: str) -> float | None:
         """Return the expression percentile of a sheddase; None if it was not measured."""
@@ -109,9 +112,8 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
     shedding_table, shedding = shedding_rows(world.knowledge, gene.symbol, world.percentile)
     summary = reach(world.tumour, column)
     safety = safety_of(world.healthy, column, gaps)
-    against = contrast(
-        world.tumour, summary, world.healthy, column, world.lineages.counterpart, world.scoring
-    )
+    counterpart = frozenset() if world.unseparated else world.lineages.counterpart
+    against = contrast(world.tumour, summary, world.healthy, column, counterpart, world.scoring)
     surface = surface_of(world.knowledge, gene.symbol)
     coverage = None if summary is None or gene.gene_id in world.selection else summary.score
     missing = _missing(world, gene, summary, against, safety, surface, shedding is None)
@@ -123,6 +125,7 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
         surface,
         shedding.mid if shedding else None,
         world.scoring.composite_weights,
+        world.scoring.part_floor,
     )
     n_donors = _healthy_donors(world.healthy, column)
     components = {
@@ -147,7 +150,10 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
         "notes": "; ".join(_notes(world, gene, summary, gaps)) or None,
         **_contrast_columns(against),
         **_reach_columns(summary),
-        **_safety_columns(world.healthy, safety, stated),
+        **_worst_columns(world.healthy, column, safety, stated, gaps),
+        "safety_assessed": safety.assessed,
+        "safety_lower": safety.lower,
+        "safety_upper": safety.upper,
     }
     return AntigenScore(
         gene,
@@ -175,6 +181,7 @@ def _contrast_columns(c: Contrast) -> dict[str, Any]:
 def _reach_columns(r: Reach | None) -> dict[str, Any]:
     return {
         "n_patients": r.n_patients if r else 0,
+        "n_identifiable": r.n_identifiable if r else 0,
         "fraction_expressing": r.posterior.median if r else None,
         "fraction_expressing_lower": r.posterior.lower if r else None,
         "fraction_expressing_upper": r.posterior.upper if r else None,
@@ -184,16 +191,28 @@ def _reach_columns(r: Reach | None) -> dict[str, Any]:
     }
 
 
-def _safety_columns(healthy: Healthy, s: Safety, stated: Sequence[str]) -> dict[str, Any]:
-    worst = None if s.worst is None else healthy.groups[s.worst]
+def _worst_columns(
+    healthy: Healthy, column: int, s: Safety, stated: Sequence[str], gaps: Sequence[Gap]
+) -> dict[str, Any]:
+    """Name what costs most safety: the worst measured group, or a gap that costs more."""
+    if s.worst is None:
+        return dict.fromkeys(("worst_cell_type", "worst_tissue", "worst_tier", "worst_verdict"))
+    worst = healthy.groups[s.worst]
+    dearest = max(gaps, key=lambda g: g.penalty or 0.0, default=None)
+    if dearest is not None and (dearest.penalty or 0.0) > healthy.harm[s.worst, column]:
+        row = dearest.row
+        unseen = "not_assessed" if row.by_rna else "not_assessable_by_RNA"
+        return {
+            "worst_cell_type": row.cell_type or row.label,
+            "worst_tissue": row.tissue or None,
+            "worst_tier": row.tier,
+            "worst_verdict": "no_signal_insufficient" if dearest.measured else unseen,
+        }
     return {
-        "safety_assessed": s.assessed,
-        "safety_lower": s.lower,
-        "safety_upper": s.upper,
-        "worst_cell_type": worst.cell_type if worst else None,
-        "worst_tissue": worst.tissue if worst else None,
-        "worst_tier": worst.tier if worst else None,
-        "worst_verdict": None if s.worst is None else stated[s.worst],
+        "worst_cell_type": worst.cell_type,
+        "worst_tissue": worst.tissue,
+        "worst_tier": worst.tier,
+        "worst_verdict": stated[s.worst],
     }
 
 
@@ -287,6 +306,8 @@ def _notes(world: World, gene: Gene, summary: Reach | None, gaps: Sequence[Gap])
             notes.append(f"fewer than {FEW_PATIENTS} patients")
         if summary.dominant is not None:
             notes.append(f"patient {summary.dominant} holds more than half of the diseased cells")
+    if world.unseparated:
+        notes.append("diseased cells are not separated from their normal counterpart")
     if world.tumour.left_out:
         notes.append(
             f"{world.tumour.left_out:,} diseased cells of another preparation are not pooled"

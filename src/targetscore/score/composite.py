@@ -9,8 +9,6 @@ import pandas as pd
 from targetscore.config.models import CompositeWeights
 from targetscore.contracts import GRADES
 
-FLOOR = 1e-3
-
 
 def composite_score(
     specificity: float | None,
@@ -19,17 +17,20 @@ def composite_score(
     surface: float | None,
     shedding: float | None,
     weights: CompositeWeights,
+    floor: float,
 ) -> float | None:
     """Return the weighted geometric mean of the parts.
 
     Parameters
     ----------
     specificity, coverage, safety, surface
-        0–1, 1 best; floored at 0.001.
+        0–1, 1 best.
     shedding
         0–100, 100 worst; enters as ``1 − shedding / 200``.
     weights
         Exponents.
+    floor
+        No part counts less.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def composite_score(
     )
     score = 1.0
     for value, exponent in zip(values, exponents, strict=True):
-        score *= max(value, FLOOR) ** exponent
+        score *= max(value, floor) ** exponent
     return score
 
 

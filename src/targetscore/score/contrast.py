@@ -76,7 +76,8 @@ def contrast(
     gene
         Column of the gene.
     counterpart
-        Cell Ontology ids of the normal counterpart.
+        Cell Ontology ids of the normal counterpart; empty if it is not named, or if nothing
+        separates it from the diseased cells.
     scoring
         Parameters.
     """
@@ -84,7 +85,7 @@ def contrast(
         return Contrast(missing="no patient with enough diseased cells to compare")
     index, argmax, own_lineage = _tau(reach.median_cpm, healthy, gene)
     level = float(log2_cpm(reach.median_cpm))
-    against = _counterpart(level, tumour, healthy, gene, counterpart)
+    against = _counterpart(level, tumour, healthy, gene, counterpart) if counterpart else None
     vital = np.nonzero(
         healthy.assessed[:, gene]
         & ~healthy.tolerated
@@ -98,7 +99,11 @@ def contrast(
     highest = int(vital[int(quartile.argmax())])
     patients_log = log2_cpm(tumour.counted_cpm[:, gene])
     change = float(np.nanmedian(patients_log) - quartile.max())
-    gap = reach.posterior.lower - float(healthy.upper[vital, gene].max())
+    alike = [h for h in vital if _comparable(healthy.groups[h].suspension, tumour.suspensions)]
+    if not alike:
+        missing = "detection in cells is not compared with detection in nuclei (C9)"
+        return Contrast(counterpart=against, tau=index, argmax=argmax, missing=missing)
+    gap = reach.posterior.lower - float(healthy.upper[alike, gene].max())
     patients = tumour.counted_cpm[:, gene]
     auc = min(float(pair_auc(patients, healthy.donor_cpm[h][:, gene])) for h in vital)
     parts = specificity_parts(change, gap, auc, index if index and own_lineage else 0.0)
@@ -114,6 +119,11 @@ def contrast(
         index,
         argmax,
     )
+
+
+def _comparable(suspension: str, others: Collection[str]) -> bool:
+    """Tell whether detection may be compared: never cells with nuclei."""
+    return "unknown" in (suspension, *others) or suspension in others
 
 
 def _tau(tumour_cpm: float, healthy: Healthy, gene: int) -> tuple[float | None, str | None, bool]:

@@ -13,7 +13,6 @@ from scipy.stats import beta
 
 Floats = NDArray[np.float64]
 
-THINNED_LIBRARY = 2_000
 HEALTHY_PRIOR = (0.1, 1.9)
 TUMOUR_PRIOR = (0.5, 0.5)
 DEFAULT_PRECISION = 20.0
@@ -23,29 +22,6 @@ _PRECISION_RANGE = (2.0, 1_000.0)
 _RHO_RANGE = (0.001, 0.999)
 _GRID_MEANS = 400
 _GRID_PRECISIONS = 60
-
-
-def thinned_detection(counts: ArrayLike, sizes: ArrayLike, target: int = THINNED_LIBRARY) -> Floats:
-    """Return the probability that a gene is seen when each cell is thinned to one depth.
-
-    Parameters
-    ----------
-    counts
-        UMI counts of the gene, shape ``(n_cells,)``.
-    sizes
-        Masked library sizes of the same cells in UMI.
-    target
-        Depth to thin to, in UMI; shallower cells are left as they are.
-
-    Returns
-    -------
-    numpy.ndarray
-        0–1 per cell: ``1 − (1 − target/size)^count`` (specification C1).
-    """
-    x = np.asarray(counts, dtype=np.float64)
-    s = np.asarray(sizes, dtype=np.float64)
-    kept = np.where(s > target, target / np.maximum(s, 1.0), 1.0)
-    return np.where(x > 0, 1.0 - (1.0 - kept) ** x, 0.0)
 
 
 def moment_precision(positive: ArrayLike, cells: ArrayLike) -> tuple[Floats, Floats, Floats]:

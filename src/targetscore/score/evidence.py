@@ -34,9 +34,15 @@ def literature_of(knowledge: Knowledge, symbol: str) -> dict[str, Literature]:
     """Return the curated reports of an antigen by tier label."""
     table = knowledge.healthy_literature
     return {
-        row["tier_label"]: Literature(row["strength"], row["source"])
+        row["tier_label"]: Literature(row["strength"], _with_status(row))
         for row in table[table["symbol"] == symbol].to_dict("records")
     }
+
+
+def _with_status(row: Mapping[Any, Any]) -> str:
+    """Return the source, and the status of a report that was not checked against it."""
+    source, status = str(row["source"]), str(row["status"])
+    return source if status in ("verified", source) else f"{source} [{status}]"
 
 
 def rows_assessed(healthy: Healthy, gene: int) -> frozenset[str]:

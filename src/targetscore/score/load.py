@@ -33,13 +33,24 @@ _DROPLET = (
 
 @dataclass(frozen=True)
 class AtlasProfile:
-    """Paths of one atlas's stage files, and whether its cells were invented."""
+    """Paths of one atlas's stage files, and what its cells are.
+
+    Attributes
+    ----------
+    atlas, groups, expression, genes
+        Name and paths.
+    simulated
+        Whether the cells were invented.
+    unseparated
+        Whether nothing separates diseased cells from their normal counterpart (C9).
+    """
 
     atlas: str
     groups: str
     expression: str
     genes: str
     simulated: bool
+    unseparated: bool = False
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,7 @@ def score_indication(
         percentiles=_percentile_tables(chosen, read, patients) if own_enzymes.any() else {},
         symbol_ids=symbol_ids | genes.approved,
         selection=_selection(indication, genes, file),
+        unseparated=any(p.unseparated for p in chosen if p.atlas in indication.diseased.atlases),
     )
     scores = [score_antigen(world, gene, column) for column, gene in enumerate(panel)]
     simulated = any(profile.simulated for profile in chosen)

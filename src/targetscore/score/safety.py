@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 LITERATURE_STRENGTH = {"strong": 1.0, "contested": 0.2}
 ASSESSED_VERDICTS = ("clear", "no_signal_insufficient", "possible", "concern")
-_WORST_FIRST = (
+WORST_FIRST = (
     "concern",
     "possible",
     "no_signal_insufficient",
@@ -118,7 +118,7 @@ def verdicts(
 
 def worst_verdict(found: Iterable[str]) -> str:
     """Return the worst of some verdicts; ``not_assessed`` if there is none."""
-    return min(found, key=_WORST_FIRST.index, default="not_assessed")
+    return min(found, key=WORST_FIRST.index, default="not_assessed")
 
 
 def gap_penalty(weight: float, literature: str | None) -> float | None:
@@ -152,16 +152,3 @@ def class_factor(harms: Sequence[float], gaps: Sequence[float]) -> float:
 def safety(factors: Iterable[float]) -> float:
     """Multiply the factors of the toxicity classes, 0–1, 1 best."""
     return float(np.prod([1.0, *factors]))
-
-
-def penalised(assessed: float, gaps: Iterable[tuple[float, float]]) -> float:
-    """Return safety when each gap is a class of its own that nothing assesses.
-
-    Parameters
-    ----------
-    assessed
-        Safety from assessed classes, 0–1.
-    gaps
-        Tier weight and literature strength (1 strong, 0.2 contested) of each gap.
-    """
-    return assessed * safety(1.0 - weight * strength for weight, strength in gaps)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from targetscore.score.evidence import Gap
 from targetscore.score.healthy import Floats, Healthy
-from targetscore.score.safety import class_factor, safety, worst_verdict
+from targetscore.score.safety import WORST_FIRST, class_factor, safety, worst_verdict
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,18 @@ def _classes(healthy: Healthy, gaps: Sequence[Gap]) -> list[str]:
 
 
 def _worst(healthy: Healthy, gene: int, members: Sequence[int]) -> int | None:
-    """Return the group with the largest harm; the stricter tier, then the first, if equal."""
+    """Return the group with the largest harm.
+
+    If harm is equal, because it is saturated: the worse verdict, the stricter tier, more cells.
+    """
     harm = healthy.harm[:, gene]
     counted = [i for i in members if not healthy.groups[i].tolerated and np.isfinite(harm[i])]
-    return min(counted, key=lambda i: (-harm[i], healthy.groups[i].tier, i), default=None)
+
+    def order(i: int) -> tuple[float, int, int, int, int]:
+        verdict = WORST_FIRST.index(str(healthy.verdict[i, gene]))
+        return -harm[i], verdict, healthy.groups[i].tier, -int(healthy.n_cells[i, gene]), i
+
+    return min(counted, key=order, default=None)
 
 
 def _gap_costs(gaps: Sequence[Gap]) -> list[float]:

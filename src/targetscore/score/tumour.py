@@ -39,6 +39,8 @@ class Tumour:
         CPM of the normal counterpart cells of the same patient.
     left_out
         Cells of another suspension or assay class that were not used.
+    suspensions
+        Suspensions of the cells that were used.
     """
 
     sums: Sums
@@ -48,6 +50,7 @@ class Tumour:
     counted: NDArray[np.bool_]
     counterpart_cpm: Floats
     left_out: int
+    suspensions: frozenset[str]
 
     @property
     def counted_cpm(self) -> Floats:
@@ -106,6 +109,7 @@ def tumour_evidence(
         enough[:, None] & sums.measured,
         _align(normal, sums),
         int(others["n_cells"].sum()),
+        frozenset(kept["suspension"].astype(str)),
     )
 
 
@@ -150,6 +154,7 @@ class Reach:
     """How far an antigen reaches over counted patients; all fractions 0–1."""
 
     n_patients: int
+    n_identifiable: int
     posterior: GridPosterior
     share_half: float
     p10: float
@@ -176,6 +181,7 @@ def reach(tumour: Tumour, gene: int) -> Reach | None:
     dominates = use.size > 1 and cells[most] > DOMINANT_SHARE * cells.sum()
     return Reach(
         int(use.size),
+        int(tumour.identifiable[use, gene].sum()),
         posterior,
         share,
         p10,

@@ -8,6 +8,7 @@ import yaml
 from targetscore.config import load_config, load_indication, load_registry, load_run, read_yaml
 from targetscore.config.models import Indication, RunConfig
 from targetscore.errors import ConfigError, RegistryError
+from targetscore.genes import load_genes, resolve_panel
 
 HEADER = "atlas\tkind\tformat\tversion\turl\tsha256\tlicence\n"
 
@@ -31,6 +32,9 @@ def test_committed_configuration_loads(in_repository):
 def test_committed_indications_load_with_their_atlases(in_repository, name):
     run = load_run({"indications": [name]})
     assert run.atlases
+    genes = load_genes(run.config.knowledge)
+    panel = resolve_panel(run.indications[name], genes, name)
+    assert len(panel) == len(run.indications[name].candidates.panel)
 
 
 def test_unknown_key_offers_a_near_match():

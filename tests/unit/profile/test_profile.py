@@ -3,12 +3,15 @@
 from itertools import pairwise
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from targetscore.contracts import EXPRESSION, GROUPS
 from targetscore.errors import MatrixError
@@ -207,3 +210,35 @@ def test_thinned_detection_by_hand(x, s, q):
 def test_histogram_bins_are_narrow(size):
     centre = bin_centres(library_bins(np.array([size])))[0]
     assert abs(np.log2(centre / size)) <= 1 / 16
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(61, 50_000)), min_size=1, max_size=20))
+def test_thinning_is_the_chance_that_one_count_survives(cells):
+    counts, sizes = np.array(cells).T
+    loop = [binom.sf(0, x, min(1.0, 2000 / s)) for x, s in cells]
+    np.testing.assert_allclose(sums.thinned_detection(counts, sizes), loop, atol=1e-12)
+
+
+def test_against_scanpy(world, tmp_path):
+    """Counts and detections of scanpy's own aggregation, exactly; log sums to 1e-6."""
+    counts, cells, genes = world
+    plain = genes.assign(gene_id=[f"G{i}" for i in range(9)], masked=False)
+    groups, expression = run(cells, plain, [(0, sp.csr_matrix(counts))], tmp_path)
+    data = ad.AnnData(sp.csr_matrix(counts.astype(np.float64)), obs=cells.set_index("cell"))
+    data.var_names = plain["gene_id"]
+    data.obs["group"] = data.obs["cell_type_id"] + "|" + data.obs["donor"]
+    raw = sc.get.aggregate(data, by="group", func=["sum", "count_nonzero"])
+    sc.pp.normalize_total(data, target_sum=1e4)
+    sc.pp.log1p(data)
+    logs = sc.get.aggregate(data, by="group", func="sum")
+    found = named(groups, expression)
+    for column, table in (
+        ("sum_counts", raw.to_df("sum")),
+        ("n_detected", raw.to_df("count_nonzero")),
+        ("sum_log1p_cp10k", logs.to_df("sum")),
+    ):
+        ours = found[column].unstack("gene_id").fillna(0)
+        ours.index = ["|".join(key) for key in ours.index]
+        np.testing.assert_allclose(
+            ours.loc[table.index, table.columns], table, rtol=1e-6, atol=60 / 2**24
+        )

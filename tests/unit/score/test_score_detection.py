@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import betabinom, binom
+from scipy.stats import betabinom
 
 from targetscore.score import detection as d
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(61, 50_000)), min_size=1, max_size=20))
-def test_thinning_is_the_chance_that_one_count_survives(cells):
-    counts, sizes = np.array(cells).T
-    loop = [binom.sf(0, x, min(1.0, 2000 / s)) for x, s in cells]
-    np.testing.assert_allclose(d.thinned_detection(counts, sizes), loop, atol=1e-12)
 
 
 def brute_rho(k, n):

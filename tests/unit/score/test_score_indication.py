@@ -579,7 +579,7 @@ def test_a_literature_positive_gap_costs_safety(kit, score, strength, factor):
     assert (gap["verdict"], gap["literature"], gap["literature_source"]) == (
         "not_assessed",
         strength,
-        "test",
+        "test [design]",
     )
     hepatic = one(tables.toxicity, antigen="AAA1", toxicity_class="hepatic")
     assert (hepatic["factor"], hepatic["gap_label"]) == (pytest.approx(factor), "hepatocyte")
@@ -678,6 +678,65 @@ def test_clear_never_contradicts_a_strong_report(kit, score, strength, verdict):
     assert one(tables.toxicity, antigen="AAA1", toxicity_class="hepatic")["verdict"] == verdict
     blood = one(tables.evidence, antigen="AAA1", cell_type="T cell")
     assert blood["verdict"] == "clear"
+
+
+def test_the_dearest_gap_is_the_worst_cell_type(kit, score):
+    """A score lowered by what nobody measured must not point at what was measured."""
+    tables = score(
+        few_hepatocytes(kit, 0, 0),
+        kit.indication(("AAA1",)),
+        literature(kit, "hepatocyte", "strong"),
+    )
+    row = one(tables.ranking, antigen="AAA1")
+    assert (row["worst_cell_type"], row["worst_verdict"], row["worst_tier"]) == (
+        "hepatocyte",
+        "not_assessed",
+        1,
+    )
+
+
+def test_equal_harm_names_the_worse_verdict(kit, score):
+    """Saturated harm ties; a concern must not hide behind a lesser verdict."""
+    cells = kit.Cells()
+    for patient in range(5):
+        cells.add("tumour", f"P{patient}", {"AAA1": [3] * 90 + [0] * 10})
+    few, many = [60] + [0] * 59, [9] * 50
+    cells.healthy(2, {"AAA1": few}, cell_type=kit.HEPATOCYTE, tissue=kit.BLOOD)
+    cells.healthy(4, {"AAA1": many}, cell_type=kit.HEPATOCYTE, tissue=kit.LIVER)
+    cells.healthy(4, {"AAA1": [0] * 50}, cell_type=kit.T_CELL, tissue=kit.BLOOD)
+    tables = score(cells, kit.indication(("AAA1",)))
+    liver = tables.evidence[tables.evidence["cell_type"] == "hepatocyte"]
+    assert liver["harm"].nunique() == 1
+    assert set(liver["verdict"]) == {"no_signal_insufficient", "concern"}
+    row = one(tables.ranking, antigen="AAA1")
+    assert (row["worst_tissue"], row["worst_verdict"]) == ("liver", "concern")
+
+
+def test_lower_bounds_are_counted(kit, score):
+    """Rare single counts cannot be corrected for dropout: the fraction is a lower bound."""
+    row = one(score(kit.ordinary()).ranking, antigen="AAA1")
+    assert row["n_identifiable"] == row["n_patients"] == 5
+    weak = one(score(kit.ordinary()).ranking, antigen="BBB2")
+    assert (weak["n_identifiable"], weak["n_patients"]) == (0, 5)
+
+
+def test_without_a_counterpart_nothing_is_compared_with_it(kit, score):
+    named = score(kit.ordinary())
+    assert one(named.components, antigen="AAA1")["log_fold_change_counterpart"] is not None
+    none = score(kit.ordinary(), kit.indication(normal_counterpart=None))
+    assert pd.isna(one(none.components, antigen="AAA1")["log_fold_change_counterpart"])
+
+
+def test_detection_in_nuclei_is_not_compared_with_cells(kit, score):
+    """C9: healthy nuclei alone leave specificity unknown, and say why."""
+    cells = kit.Cells()
+    for patient in range(5):
+        cells.add("tumour", f"P{patient}", {"AAA1": [3] * 90 + [0] * 10}, suspension="cell")
+    silent = {"AAA1": [0] * 100}
+    cells.healthy(4, silent, cell_type=kit.HEPATOCYTE, tissue=kit.LIVER, suspension="nucleus")
+    row = one(score(cells, kit.indication(("AAA1",))).ranking, antigen="AAA1")
+    assert row["status"] == "incomplete"
+    assert "not compared with detection in nuclei" in row["reason"]
 
 
 # ---- what the user wrote ------------------------------------------------------------------

@@ -288,15 +288,15 @@ def test_no_membrane_anchor_means_no_surface():
 @pytest.mark.parametrize("missing", range(5))
 def test_composite_is_missing_if_a_part_is(missing):
     parts = [0.5, 0.5, 0.5, 0.9, 20.0]
-    assert composite_score(*parts, CompositeWeights()) is not None
+    assert composite_score(*parts, CompositeWeights(), 1e-3) is not None
     parts[missing] = None
-    assert composite_score(*parts, CompositeWeights()) is None
+    assert composite_score(*parts, CompositeWeights(), 1e-3) is None
     parts[missing] = math.nan
-    assert composite_score(*parts, CompositeWeights()) is None
+    assert composite_score(*parts, CompositeWeights(), 1e-3) is None
 
 
 def test_composite_floors_each_part():
-    zero = composite_score(0.0, 1.0, 1.0, 1.0, 0.0, CompositeWeights())
+    zero = composite_score(0.0, 1.0, 1.0, 1.0, 0.0, CompositeWeights(), 1e-3)
     assert zero == pytest.approx(1e-3**0.35)
 
 
@@ -307,8 +307,8 @@ five = st.lists(share, min_size=5, max_size=5)
 def test_composite_rises_with_every_part(first, second):
     low = [min(pair) for pair in zip(first, second, strict=True)]
     high = [max(pair) for pair in zip(first, second, strict=True)]
-    worse = composite_score(*low[:4], 100 * high[4], CompositeWeights())
-    better = composite_score(*high[:4], 100 * low[4], CompositeWeights())
+    worse = composite_score(*low[:4], 100 * high[4], CompositeWeights(), 1e-3)
+    better = composite_score(*high[:4], 100 * low[4], CompositeWeights(), 1e-3)
     assert worse <= better + 1e-12
 
 

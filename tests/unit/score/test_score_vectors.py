@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import beta
 
 from targetscore.config.models import CompositeWeights, SpecificityWeights
+from targetscore.profile.sums import thinned_detection
 from targetscore.score import detection, safety, shedding, specificity, surface
 from targetscore.score.composite import composite_score
 from targetscore.score.coverage import coverage_score
@@ -22,7 +23,8 @@ def items(name):
 
 @pytest.mark.parametrize(("count", "size", "expected"), V["thinned_detection"])
 def test_thinned_detection(count, size, expected):
-    assert detection.thinned_detection([count], [size])[0] == pytest.approx(expected, abs=5e-6)
+    found = thinned_detection(np.array([count]), np.array([size]))
+    assert found[0] == pytest.approx(expected, abs=5e-6)
 
 
 @pytest.mark.parametrize(("name", "expected"), items("moment_precision"))
@@ -132,12 +134,15 @@ def test_safety(harms, expected):
 
 @pytest.mark.parametrize(("assessed", "gaps", "expected"), V["gap_penalty"])
 def test_gap_penalty(assessed, gaps, expected):
-    assert safety.penalised(assessed, gaps) == pytest.approx(expected, abs=6e-6)
+    strengths = {strength: name for name, strength in safety.LITERATURE_STRENGTH.items()}
+    costs = [safety.gap_penalty(weight, strengths[strength]) for weight, strength in gaps]
+    left = assessed * safety.safety(safety.class_factor([], [cost]) for cost in costs)
+    assert left == pytest.approx(expected, abs=6e-6)
 
 
 @pytest.mark.parametrize(("spec", "cov", "safe", "surf", "shed", "expected"), V["composite"])
 def test_composite(spec, cov, safe, surf, shed, expected):
-    found = composite_score(spec, cov, safe, surf, shed, CompositeWeights())
+    found = composite_score(spec, cov, safe, surf, shed, CompositeWeights(), 1e-3)
     assert found == pytest.approx(expected, abs=6e-6)
 
 
