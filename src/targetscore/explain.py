@@ -13,6 +13,7 @@ from targetscore.contracts import COMPONENTS, EVIDENCE, RANKING, SHEDDING, TOXIC
 from targetscore.errors import ConfigError, plain
 from targetscore.genes import GeneTable
 from targetscore.io import read_table
+from targetscore.report.text import source_words
 
 _WORST = 8
 
@@ -64,7 +65,7 @@ def explain(
         _composite(own.iloc[0], scoring),
         _specificity(own.iloc[0], scoring),
         _coverage(own.iloc[0]),
-        _safety(parts["score/toxicity"], parts["score/evidence"]),
+        _safety(own.iloc[0], parts["score/toxicity"], parts["score/evidence"]),
         _shedding(parts["score/shedding"], own.iloc[0]),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections)
@@ -105,7 +106,7 @@ def _composite(part: pd.Series, scoring: Scoring) -> Iterator[str]:
     )
     yield f"composite {_number(part['composite_score'], 4)} = product of part ^ weight (C7)"
     for label, value, weight in factors:
-        power = pd.NA if pd.isna(value) else max(float(value), 1e-3) ** weight
+        power = pd.NA if pd.isna(value) else max(float(value), scoring.part_floor) ** weight
         yield f"  {label:<18} {_number(value, 4):>8} ^ {weight:.2f} = {_number(power, 4)}"
 
 
@@ -128,18 +129,28 @@ def _specificity(part: pd.Series, scoring: Scoring) -> Iterator[str]:
 
 def _coverage(part: pd.Series) -> Iterator[str]:
     yield f"coverage {_number(part['coverage_score'], 4)} = 0.5 f + 0.3 share + 0.2 p10 (C3)"
-    interval = (
-        f"{_number(part['fraction_expressing_lower'])}–{_number(part['fraction_expressing_upper'])}"
-    )
-    yield f"  f     {_number(part['fraction_expressing'])} expressing fraction (95 % {interval})"
-    yield f"  share {_number(part['share_patients_above_half'])} of patients have at least half"
     n_patients = int(part["n_patients"])
-    yield f"  p10   {_number(part['fraction_p10'])} 10th percentile over {n_patients} patients"
+    n_bounds = n_patients - int(part["n_identifiable"])
+
+    def least(column: str) -> str:
+        """Return a fraction, marked if some patients enter it with a lower bound."""
+        marked = n_bounds and not pd.isna(part[column])
+        return f"{'≥ ' if marked else ''}{_number(part[column])}"
+
+    interval = f"{least('fraction_expressing_lower')}–{_number(part['fraction_expressing_upper'])}"
+    yield (
+        f"  f     {least('fraction_expressing')} expressing fraction, posterior median of the "
+        f"mean over patients (95 % {interval})"
+    )
+    yield f"  share {least('share_patients_above_half')} of patients have at least half"
+    yield f"  p10   {least('fraction_p10')} 10th percentile over {n_patients} patients"
+    if n_bounds:
+        yield f"  {n_bounds} of {n_patients} patients are lower bounds: dropout not corrected"
 
 
-def _safety(toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
-    product = toxicity["factor"].prod()
-    yield f"safety {_number(product, 4)} = product over toxicity classes of 1 − max(harm, gap) (C4)"
+def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
+    score = _number(part["safety_score"], 4)
+    yield f"safety {score} = product over toxicity classes of 1 − max(harm, gap) (C4)"
     for row in toxicity.sort_values(["factor", "toxicity_class"]).to_dict("records"):
         if row["factor"] < 1:
             group = row["worst_cell_type"] if not pd.isna(row["harm"]) else row["gap_label"]
@@ -163,11 +174,11 @@ def _safety(toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
             f"{_number(row['mean_cpm'], 1)} CPM, {row['n_donors']} donors, "
             f"{row['n_cells']} cells: {_word(row['verdict'])}{tolerated}"
         )
-    missing = evidence[(evidence["n_cells"] == 0) & evidence["literature"].notna()]
+    missing = evidence[(evidence["suspension"] == "none") & evidence["literature"].notna()]
     for row in missing.to_dict("records"):
         yield (
             f"    not assessed: {_word(row['cell_type'])}, {_word(row['tissue'])}; literature "
-            f"{row['literature']} ({_word(row['literature_source'])})"
+            f"{row['literature']} ({plain(source_words(str(row['literature_source'])), 160)})"
         )
 
 

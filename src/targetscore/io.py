@@ -237,7 +237,11 @@ def read_stamp(path: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads(metadata.get(STAMP, b"{}"))
 
 
+def tsv_text(table: pd.DataFrame) -> str:
+    """Return a table as TSV for other programs; missing is NA, floats keep every digit."""
+    return table.to_csv(None, sep="\t", index=False, na_rep="NA", lineterminator="\n")
+
+
 def write_tsv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as TSV for other programs; missing is NA, floats keep every digit."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, na_rep="NA", lineterminator="\n")
+    """Write a table as :func:`tsv_text` gives it, atomically."""
+    write_text(tsv_text(table), path)

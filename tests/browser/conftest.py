@@ -25,6 +25,11 @@ CLASSES = {
     "skin_hair_nail": 3,
     "B_lineage_aplasia": 4,
 }
+SOURCES = (
+    "Doe 2020 doi:10.1000/x<b>",
+    "Roe 2021 <b> [mixed]",
+    "prior knowledge",
+)
 TISSUES = ("bone marrow", "blood", "spleen", "lung", "liver", "colon", "skin", "brain", "heart")
 BLIND = ("brain", "heart")
 ANTIGENS = (
@@ -44,13 +49,15 @@ def _evidence(rng, antigens, n_groups):
         klass = list(CLASSES)[g % len(CLASSES)]
         name = {0: SCRIPT, 10: TURNED, 20: LONG, 30: CLOSING}.get(g, f"cell type {g:03d}")
         blind = tissue in BLIND or g % 13 == 5
+        # A group too thin to assess stands beside the tier row it does not assess.
+        thin = g % 13 == 5 and g % 2 == 1 and tissue not in BLIND
         for k, (gene_id, symbol) in enumerate(antigens):
             n_cells = int(rng.integers(50, 4000))
             share = float(rng.beta(0.3, 6)) if (g + k) % 4 else 0.0
             detected = round(share * n_cells)
             share = detected / n_cells
             spread = 1.96 * np.sqrt((share * (1 - share) + 0.01) / n_cells)
-            strong = blind and (g * 7 + k) % 11 == 0
+            reported = blind and (g * 7 + k) % 5 == 0
             verdict = (
                 "not_assessed"
                 if blind
@@ -72,7 +79,7 @@ def _evidence(rng, antigens, n_groups):
                     "cell_type": name,
                     "suspension": "none" if blind else "nucleus" if g % 9 == 4 else "cell",
                     "assay_class": "none" if blind else "droplet",
-                    "tier_label": f"{name} row" if g % 3 else None,
+                    "tier_label": f"{name} row" if blind or g % 3 else None,
                     "tier": CLASSES[klass],
                     "toxicity_class": klass,
                     "tolerated": klass == "B_lineage_aplasia",
@@ -88,12 +95,26 @@ def _evidence(rng, antigens, n_groups):
                     "q75_log2_cpm": None if blind else float(np.log2(share * 800 + 10)),
                     "harm": None if blind else min(0.9, share * 2 / CLASSES[klass]),
                     "verdict": verdict,
-                    "literature": ("strong" if k % 2 else "contested") if strong else None,
-                    "literature_source": "Doe 2020 doi:10.1000/x<b>" if strong else None,
-                    "gap_penalty": 0.9 if strong else None,
+                    "literature": ("strong" if k % 2 else "contested") if reported else None,
+                    "literature_source": SOURCES[g % 3] if reported else None,
+                    "gap_penalty": 0.9 if reported else None,
                     "atlases": None if blind else "demo_healthy",
                 }
             )
+            if thin:
+                rows.append(
+                    {
+                        **rows[-1],
+                        "suspension": "cell",
+                        "assay_class": "droplet",
+                        "n_donors": 1,
+                        "n_cells": 12,
+                        "n_detected": 1,
+                        "fraction_observed": 1 / 12,
+                        "gap_penalty": None,
+                        "atlases": "demo_healthy",
+                    }
+                )
     table = pd.DataFrame(rows)
     table["n_detected"] = table["n_detected"].astype("Int64")
     return table
@@ -145,7 +166,7 @@ def _coverage(rng, antigens, n_patients):
                     "fraction_thinned": share * 0.6,
                     "fraction_corrected": share,
                     "fraction": None if symbol == "SDC1" else share,
-                    "identifiable": bool(p % 5),
+                    "identifiable": symbol == "GPRC5D" or bool(p % 5),
                     "cpm": share * 400,
                     "counted": n_cells >= 20,
                     "counterpart_cpm": None if p % 2 else share * 90,
@@ -236,13 +257,33 @@ def _components(evidence):
                 "shedding_grade": ("very_high", "low_uncertain", "high")[k % 3],
                 "evidence_grade": "ABCD"[k % 4],
                 "n_patients": 11,
+                "n_identifiable": 11 if symbol == "GPRC5D" else 8,
                 "n_healthy_donors": 37,
-                "n_gaps": int((own["verdict"] == "not_assessed").sum()),
+                "n_gaps": int((own["suspension"] == "none").sum()),
                 "fraction_expressing": level,
                 "share_patients_above_half": min(1.0, level * 1.12),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _tissue_tiers(evidence):
+    labels = evidence["tier_label"].dropna().unique()
+    columns = ["cell_type_id", "tissue_id", "tissue_required"]
+    return pd.DataFrame({"label": labels}).assign(**dict.fromkeys(columns, ""))
+
+
+def _healthy_literature(evidence):
+    labels = evidence.dropna(subset="tier_label").drop_duplicates("tier_label")["tier_label"]
+    columns = ["symbol", "tier_label", "strength", "must_check", "finding", "source", "status"]
+    return pd.DataFrame(
+        [
+            ("TNFRSF17", labels.iloc[1], "strong", "yes", f"seen {SCRIPT}", "Doe 2020", "verified"),
+            ("TNFRSF17", labels.iloc[5], "contested", "yes", "weak", "memory", "prior knowledge"),
+            ("TNFRSF17", labels.iloc[2], "strong", "no", "not to check", "Doe 2020", "verified"),
+        ],
+        columns=columns,
+    )
 
 
 def _ranking(components, simulated):
@@ -321,6 +362,8 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
                     "status",
                 ],
             ),
+            tissue_tiers=_tissue_tiers(evidence),
+            healthy_literature=_healthy_literature(evidence),
             soluble_levels=pd.DataFrame(
                 [("TNFRSF17", "smouldering", "128", "ng/mL", "ELISA", "Visram 2021", "verified")],
                 columns=["symbol", "setting", "level", "unit", "assay", "source", "status"],
@@ -336,7 +379,6 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
             "package_versions": {"numpy": "2.0", "pandas": "2.2"},
             "code_fingerprint": "0123456789abcdef",
             "config_digest": "fedcba9876543210",
-            "seed": 1,
         },
     )
     for contract, name in (

@@ -39,7 +39,7 @@ def test_a_dot_keeps_its_exact_fraction(fraction, cpm):
         figures.dot(0.4, 12.0, HOSTILE),
         figures.ring(0.01, HOSTILE),
         figures.hatch(HOSTILE, True),
-        figures.strip([(0.5, HOSTILE)], 0.2, HOSTILE),
+        figures.strip([(0.5, True, HOSTILE)], 0.2, HOSTILE),
         figures.bar(0.3),
     ],
     ids=["dot", "ring", "hatch", "strip", "bar"],
@@ -61,15 +61,15 @@ def test_marks_of_the_three_states_differ_in_shape():
     assert shapes == [{"circle"}, {"circle", "path"}, {"use"}]
 
 
-@given(st.lists(FRACTIONS, max_size=60))
-def test_a_strip_shows_every_patient_in_its_place(values):
-    root = parsed(figures.strip([(v, "p") for v in values], 0.2, "strip"))
+@given(st.lists(st.tuples(FRACTIONS, st.booleans()), max_size=60))
+def test_a_strip_shows_every_patient_in_its_place(patients):
+    root = parsed(figures.strip([(v, known, "p") for v, known in patients], 0.2, "strip"))
     circles = root.findall("circle")
-    assert sorted(float(c.get("data-value")) for c in circles) == sorted(values)
+    kinds = [("bound" if not k else "low" if v < 0.2 else "pt", v) for v, k in patients]
+    assert sorted((c.get("class"), float(c.get("data-value"))) for c in circles) == sorted(kinds)
     _, _, width, height = map(float, root.get("viewBox").split())
     for circle in circles:
         value = float(circle.get("data-value"))
-        assert circle.get("class") == ("low" if value < 0.2 else "pt")
         assert float(circle.get("cx")) == pytest.approx(8 + (width - 16) * value, abs=0.06)
         assert 0 < float(circle.get("cy")) < height
 
@@ -141,6 +141,37 @@ def test_identifiers_are_unique_and_plain(names):
     assert all(re.fullmatch(r"antigen-[A-Za-z0-9_-]+", i) for i in given_ids)
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("Doe 2020", "Doe 2020"),
+        ("Doe 2020 [unverified]", "Doe 2020 (recalled, not checked)"),
+        ("Doe [b] 2020 [prior knowledge]", "Doe [b] 2020 (recalled, not checked)"),
+        ("Doe 2020 [mixed]", "Doe 2020 (in part recalled, not checked)"),
+        ("prior knowledge", "prior knowledge (recalled, not checked)"),
+        ("Doe 2020 [in press]", "Doe 2020 [in press]"),
+    ],
+)
+def test_a_source_that_was_not_checked_says_so(source, shown):
+    assert text.source_words(source) == shown
+    assert re.sub("<[^>]+>", "", text.source(source)) == shown
+
+
+def test_a_hostile_source_is_escaped():
+    assert "<script" not in text.source(f"{HOSTILE} [mixed]")
+
+
+@given(FRACTIONS)
+def test_a_part_enters_with_the_floor_it_is_given(floor):
+    row = dict.fromkeys(
+        ("specificity_score", "coverage_score", "safety_score", "surface_confidence"), 0.5
+    )
+    weights = dict.fromkeys(("specificity", "coverage", "safety", "surface", "shedding"), 0.2)
+    made = composite({**row, "shedding_score": 0.0, "composite_score": None}, weights, floor)
+    used = [r["used"] for r in made["rows"]]
+    assert used == [max(0.5, floor)] * 4 + [1.0]
+
+
 def test_a_plain_symbol_is_its_own_identifier():
     assert text.slugs("antigen", {"ENSG1": "TNFRSF17"}) == {"ENSG1": "antigen-TNFRSF17"}
 
@@ -162,10 +193,10 @@ def test_the_composite_can_be_redone_by_logarithms(parts, shedding):
     row = {**dict(zip(names, parts, strict=True)), "shedding_score": shedding}
     values = [max(p, 1e-3) for p in (*parts, 1 - 0.5 * shedding / 100)]
     wanted = math.exp(sum(w * math.log(v) for w, v in zip(weights.values(), values, strict=True)))
-    made = composite({**row, "composite_score": wanted}, weights)
+    made = composite({**row, "composite_score": wanted}, weights, 1e-3)
     assert made["product"] == pytest.approx(wanted, rel=1e-12)
     assert made["agrees"]
-    assert not composite({**row, "composite_score": wanted * 1.01}, weights)["agrees"]
+    assert not composite({**row, "composite_score": wanted * 1.01}, weights, 1e-3)["agrees"]
 
 
 def test_a_missing_part_leaves_no_product():
@@ -182,4 +213,4 @@ def test_a_missing_part_leaves_no_product():
     )
     row["coverage_score"] = 0.5
     weights = dict.fromkeys(("specificity", "coverage", "safety", "surface", "shedding"), 0.2)
-    assert composite(row, weights)["product"] is None
+    assert composite(row, weights, 1e-3)["product"] is None

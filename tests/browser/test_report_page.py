@@ -151,7 +151,12 @@ def test_ranking_numbers_equal_the_table(opened, address, data):
         cells = shown.locator("[data-column]")
         names = [cells.nth(i).get_attribute("data-column") for i in range(cells.count())]
         if row["status"] == "ranked":
-            assert set(names) == columns - {"worst_tier"}
+            assert set(names) == columns - {"worst_tier", "n_identifiable"}
+            bounds = shown.locator(".bounds")
+            assert bounds.count() == (row["n_identifiable"] < row["n_patients"])
+            if bounds.count():
+                few = row["n_patients"] - row["n_identifiable"]
+                assert bounds.inner_text().startswith(f"{few} of {row['n_patients']} patients")
         for i, name in enumerate(names):
             assert same(exact(cells.nth(i)), row[name]), (row["antigen"], name)
     assert len(seen) == len(data.ranking)
@@ -204,10 +209,17 @@ def test_patients_below_the_threshold_are_named(opened, address, data):
     page = opened(address)
     hostile = data.ranking.iloc[4]
     own = data.coverage[(data.coverage["gene_id"] == hostile["gene_id"]) & data.coverage["counted"]]
-    low = own.loc[own["fraction"] < 0.2, "donor"]
-    assert len(low) > 0
-    shown = page.locator("#strips tbody tr").nth(4).inner_text()
-    assert all(donor in shown for donor in low)
+    low = own[own["fraction"] < 0.2]
+    shown = page.locator("#strips tbody tr").nth(4)
+    escaped, unsure = shown.inner_text().split("cannot be said:")
+    assert 0 < low["identifiable"].sum() < len(low)
+    for row in low.itertuples():
+        assert (row.donor in escaped, row.donor in unsure) == (
+            row.identifiable,
+            not row.identifiable,
+        )
+    assert shown.locator("circle.low").count() == low["identifiable"].sum()
+    assert shown.locator("circle.bound").count() == (~own["identifiable"]).sum()
     assert "P03" in page.locator("#patients").inner_text()
 
 
@@ -220,6 +232,7 @@ def test_every_assessed_group_is_marked_by_its_state(opened, address, data):
           s.querySelector("circle")?.dataset.value])"""
     )
     measured = data.evidence[data.evidence["verdict"] != "not_assessed"]
+    assert len(measured) > 100
     zero = measured[measured["n_detected"] == 0]
     dots = measured[measured["n_detected"] > 0]
 

@@ -40,7 +40,7 @@ class ReportData:
         note, n_cells, n_cells_kept, rejected, n_genes, genes_by_resolution, n_genes_masked,
         malignancy_method, populations, unmapped_cell_types.
     provenance
-        package_versions, code_fingerprint, config_digest, seed.
+        package_versions, code_fingerprint, config_digest.
     """
 
     name: str

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from targetscore.contracts import SHEDDING
+from targetscore import ontology
+from targetscore.contracts import SHEDDING, VERDICTS
 from targetscore.report.data import ReportData
 from targetscore.report.text import GAPS, records
 from targetscore.report.views import Antigen, Row
 
-FLOOR = 1e-3
-"""Smallest value of a part in the product (specification C7)."""
+if TYPE_CHECKING:
+    from targetscore.knowledge import Knowledge
+
 N_WORST = 10
 """Healthy groups listed in a dossier."""
 PARTS = (
-    ("Specificity", "specificity", "specificity_score"),
-    ("Coverage", "coverage", "coverage_score"),
     ("Healthy tissue", "safety", "safety_score"),
+    ("Coverage", "coverage", "coverage_score"),
+    ("Specificity", "specificity", "specificity_score"),
     ("Surface", "surface", "surface_confidence"),
     ("Shedding", "shedding", "shedding_score"),
 )
@@ -66,7 +68,7 @@ _SPECIFICITY = (
 _ITEMS = next(c.values for c in SHEDDING.columns if c.name == "item") or ()
 
 
-def composite(part: Row, weights: dict[str, float]) -> dict[str, Any]:
+def composite(part: Row, weights: dict[str, float], floor: float) -> dict[str, Any]:
     """Lay out the weighted product of the composite score (specification C7).
 
     Parameters
@@ -75,6 +77,8 @@ def composite(part: Row, weights: dict[str, float]) -> dict[str, Any]:
         Row of the components.
     weights
         Exponent of each part.
+    floor
+        Smallest value a part enters with.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def composite(part: Row, weights: dict[str, float]) -> dict[str, Any]:
     for heading, name, column in PARTS:
         value = part[column]
         scaled = 1 - value / 200 if name == "shedding" and value is not None else value
-        used = None if scaled is None else max(FLOOR, scaled)
+        used = None if scaled is None else max(floor, scaled)
         rows.append(
             {
                 "heading": heading,
@@ -141,6 +145,57 @@ def worst_groups(evidence: Sequence[Row]) -> list[Row]:
     return assessed[:N_WORST]
 
 
+def _about(row: Row, tier_row: Row) -> bool:
+    """Tell whether an evidence row is about a tier row, by its label or as a finer cell type."""
+    if row["tier_label"] == tier_row["label"]:
+        return True
+    wanted = tier_row["cell_type_id"]
+    if (
+        not wanted
+        or row["suspension"] == "none"
+        or wanted not in ontology.ancestors(row["cell_type_id"])
+    ):
+        return False
+    in_tissue = tier_row["tissue_id"] in ontology.ancestors(row["tissue_id"])
+    return in_tissue or tier_row["tissue_required"] != "yes"
+
+
+def must_check(
+    knowledge: Knowledge, antigen: Antigen, evidence: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Return the healthy cell types that must be checked for an antigen, with their verdict.
+
+    Parameters
+    ----------
+    knowledge
+        Curated tables.
+    antigen
+        The antigen.
+    evidence
+        Evidence rows of this antigen.
+
+    Returns
+    -------
+    list of dict
+        The curated report with ``row``, the evidence with the worst verdict on that cell type;
+        None if no row is about it. A group that was assessed speaks before one that was not.
+    """
+    tiers = {r["label"]: r for r in records(knowledge.tissue_tiers)}
+    table = knowledge.healthy_literature
+    wanted = records(table[(table["symbol"] == antigen.symbol) & (table["must_check"] == "yes")])
+
+    def worst(row: Row) -> tuple[bool, int, float, int]:
+        seen = row["verdict"] not in GAPS
+        severity = VERDICTS.index(row["verdict"])
+        return (seen, severity if seen else -severity, row["harm"] or 0.0, row["n_cells"])
+
+    found = []
+    for report in wanted:
+        about = [r for r in evidence if _about(r, tiers[report["tier_label"]])]
+        found.append({**report, "row": max(about, key=worst, default=None)})
+    return found
+
+
 def _curated(table: pd.DataFrame, antigen: Antigen) -> list[dict[str, Any]]:
     return records(table[table["symbol"] == antigen.symbol])
 
@@ -167,7 +222,9 @@ def dossier(
     return {
         "antigen": antigen,
         "part": antigen.part,
-        "composite": composite(antigen.part, data.scoring.composite_weights.model_dump()),
+        "composite": composite(
+            antigen.part, data.scoring.composite_weights.model_dump(), data.scoring.part_floor
+        ),
         "specificity": specificity(antigen.part, data.scoring.specificity_weights.model_dump()),
         "classes": [
             {**c, "row": c["cells"][antigen.gene_id]}
@@ -176,6 +233,7 @@ def dossier(
         ],
         "worst": worst_groups(own),
         "n_assessed": sum(r["verdict"] not in GAPS for r in own),
+        "must_check": must_check(data.knowledge, antigen, own),
         "shedding": shedding,
         "soluble": _curated(data.knowledge.soluble_levels, antigen),
         "clinical": _curated(data.knowledge.clinical, antigen),

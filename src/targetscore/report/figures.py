@@ -76,15 +76,16 @@ def bar(fraction: float | None) -> Markup:
     ).format(100 * min(1.0, max(0.0, fraction)))
 
 
-def strip(points: Sequence[tuple[float, str]], threshold: float, title: str) -> Markup:
+def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: str) -> Markup:
     """Draw one fraction per patient on an axis from 0 to 1.
 
     Parameters
     ----------
     points
-        Fraction (0–1) and label of each patient.
+        Fraction (0–1), whether it is known (else it is a lower bound, drawn hollow) and label
+        of each patient.
     threshold
-        Fraction below which a patient is marked as a possible escape.
+        Fraction below which a known one is marked as antigen escape.
     title
         What the strip shows.
 
@@ -96,12 +97,13 @@ def strip(points: Sequence[tuple[float, str]], threshold: float, title: str) -> 
     span = _STRIP_WIDTH - 2 * _STRIP_PAD
     stacked: dict[int, int] = {}
     marks = []
-    for fraction, name in sorted(points):
+    for fraction, known, name in sorted(points):
         place = round(fraction * 50)
         level = stacked.get(place, 0)
         stacked[place] = level + 1
-        marks.append((fraction, level, name))
-    top = max((level for _, level, _ in marks), default=0)
+        kind = "bound" if not known else "low" if fraction < threshold else "pt"
+        marks.append((fraction, level, kind, name))
+    top = max((level for _, level, _, _ in marks), default=0)
     step = min(9.0, 36.0 / top) if top else 0.0
     base = 10 + step * top
     drawn = Markup("").join(
@@ -109,13 +111,13 @@ def strip(points: Sequence[tuple[float, str]], threshold: float, title: str) -> 
             '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4.5" data-value="{!r}">'
             "<title>{}</title></circle>"
         ).format(
-            "low" if fraction < threshold else "pt",
+            kind,
             _STRIP_PAD + span * fraction,
             base - step * level,
             float(fraction),
             name,
         )
-        for fraction, level, name in marks
+        for fraction, level, kind, name in marks
     )
     cut = _STRIP_PAD + span * threshold
     return Markup(

@@ -15,7 +15,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from targetscore.contracts import COMPONENTS, RANKING
-from targetscore.report import dossier, figures, text, views
+from targetscore.io import tsv_text
+from targetscore.report import dossier, figures, gaps, text, views
 from targetscore.report.data import IndexEntry, ReportData
 
 SIMULATED = "SIMULATED DATA — invented cells, not evidence about patients"
@@ -35,7 +36,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        n=text.number, t=text.isolate, w=text.words, verdict=text.verdict, grade=text.grade
+        n=text.number,
+        t=text.isolate,
+        w=text.words,
+        verdict=text.verdict,
+        grade=text.grade,
+        source=text.source,
+        status=text.status,
     )
     environment.globals.update(
         interval=text.interval,
@@ -72,10 +79,7 @@ def embedded(tables: Mapping[str, pd.DataFrame]) -> Markup:
     Each text is what :func:`targetscore.io.write_tsv` writes, so that a table saved from the
     page equals the file byte by byte.
     """
-    texts = {
-        name: table.to_csv(None, sep="\t", index=False, na_rep="NA", lineterminator="\n")
-        for name, table in tables.items()
-    }
+    texts = {name: tsv_text(table) for name, table in tables.items()}
     return Markup(json.dumps(texts, ensure_ascii=False).replace("<", "\\u003c"))
 
 
@@ -120,6 +124,7 @@ def render_report(data: ReportData) -> str:
     classes = views.toxicity(tables["toxicity"], evidence)
     order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
     rows = text.records(order)
+    ranked = [r for r in rows if r["rank"] is not None]
     return _page(
         "report.html",
         data=data,
@@ -127,22 +132,22 @@ def render_report(data: ReportData) -> str:
         shown=shown,
         slug={a.gene_id: a.slug for a in shown},
         by_id={a.gene_id: a for a in shown},
-        ranked=[r for r in rows if r["rank"] is not None],
+        ranked=ranked,
+        said=gaps.summary(ranked, evidence),
         unranked=[r for r in rows if r["rank"] is None],
         max_listed=views.MAX_LISTED,
         max_detailed=views.MAX_DETAILED,
-        escape_fraction=views.ESCAPE_FRACTION,
+        n_rows=len(data.knowledge.tissue_tiers),
         meanings=_MEANINGS,
         parts=dossier.PARTS,
-        floor=dossier.FLOOR,
         colours=figures.colour_words(),
         healthy=views.healthy(evidence),
-        tissues=views.measured_tissues(evidence),
+        tissues=gaps.measured_tissues(evidence),
         classes=classes,
-        gaps=views.gaps(evidence, shown),
+        gaps=gaps.gaps(evidence, shown),
         gap_verdicts=text.GAPS,
         verdicts=text.VERDICT_WORDS,
-        patients=views.patients(tables["coverage"], shown),
+        patients=views.patients(tables["coverage"], shown, data.scoring.escape_fraction),
         dossiers=[dossier.dossier(data, a, evidence, classes) for a in shown],
         parameters=_flat(data.scoring.model_dump()),
         tables=embedded(tables),

@@ -22,6 +22,12 @@ VERDICT_WORDS = {
     "not_measured": "gene not measured",
 }
 GAPS = ("not_assessed", "not_assessable_by_RNA", "not_measured")
+"""Verdicts that say nothing was seen."""
+_UNCHECKED = {
+    "prior knowledge": "recalled, not checked",
+    "unverified": "recalled, not checked",
+    "mixed": "in part recalled, not checked",
+}
 _NO_BREAK = "\u202f"
 
 
@@ -130,6 +136,32 @@ def verdict(code: str | None) -> Markup:
     return Markup(
         '<span class="v v-{0}"><svg aria-hidden="true"><use href="#i-{0}"/></svg> {1}</span>'
     ).format(code, VERDICT_WORDS[code])
+
+
+def status(code: str | None) -> str | None:
+    """Say in words whether a curated fact was checked against its source."""
+    return None if code is None else _UNCHECKED.get(code, code)
+
+
+def _source_parts(text: str) -> tuple[str, str | None]:
+    """Split the status, which score appends to sources that were not checked, from a source."""
+    found = re.fullmatch(rf"(.*) \[({'|'.join(_UNCHECKED)})\]", text, flags=re.DOTALL)
+    return (found[1], _UNCHECKED[found[2]]) if found else (text, _UNCHECKED.get(text))
+
+
+def source_words(text: str) -> str:
+    """Return the source of a report of expression, and whether it was only recalled."""
+    name, doubt = _source_parts(text)
+    return f"{name} ({doubt})" if doubt else name
+
+
+def source(text: str | None) -> Markup:
+    """Return the same as escaped markup; ``None`` reads NA."""
+    if text is None:
+        return isolate(None)
+    name, doubt = _source_parts(text)
+    beside = Markup(' <span class="unchecked">({})</span>').format(doubt) if doubt else Markup("")
+    return isolate(name) + beside
 
 
 def grade(code: str | None) -> str | None:

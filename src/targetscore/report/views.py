@@ -19,6 +19,7 @@ from targetscore.report.text import (
     records,
     rounded,
     slugs,
+    source_words,
     words,
 )
 
@@ -28,8 +29,6 @@ MAX_LISTED = 200
 """Rows of the ranking shown in the page."""
 MAX_GROUPS = 150
 """Healthy groups drawn, those with the largest harm first."""
-ESCAPE_FRACTION = 0.2
-"""A patient with a smaller positive fraction is named (specification C3)."""
 
 Row = Mapping[str, Any]
 
@@ -121,7 +120,7 @@ def mark(row: Row | None, antigen: Antigen, group: Group) -> Markup:
         verdict = VERDICT_WORDS[row["verdict"] if row else "not_assessed"]
         literature = row["literature"] if row else None
         reported = (
-            label("; literature reports expression:", row["literature_source"])
+            label("; literature reports expression:", source_words(row["literature_source"]))
             if row and literature
             else ""
         )
@@ -170,7 +169,16 @@ def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
             members = sorted(tissues[name], key=lambda g: g.order)
             shown = members if name in blind else [g for g in members if id(g) in kept]
             if shown:
-                found.append({"tissue": name, "tier": shown[0].first["tier"], "groups": shown})
+                found.append(
+                    {
+                        "tissue": name,
+                        "tier": shown[0].first["tier"],
+                        "groups": shown,
+                        "n_types": len(
+                            {g.first["tier_label"] or g.first["cell_type"] for g in shown}
+                        ),
+                    }
+                )
         return sorted(found, key=lambda t: (t["tier"], t["tissue"]))
 
     return {
@@ -178,12 +186,6 @@ def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
         "blind": ordered(blind),
         "n_left_out": max(0, len(drawn) - MAX_GROUPS),
     }
-
-
-def measured_tissues(evidence: Sequence[Row]) -> list[str]:
-    """Return the tissues in which at least one healthy cell type was assessed, by name."""
-    unassessed = {"not_assessed", "not_assessable_by_RNA", "not_measured"}
-    return sorted({r["tissue"] for r in evidence if r["verdict"] not in unassessed})
 
 
 def blind_mark(members: Sequence[Group], antigen: Antigen) -> Markup:
@@ -218,40 +220,19 @@ def toxicity(table: pd.DataFrame, evidence: Sequence[Row]) -> list[dict[str, Any
     ]
 
 
-def gaps(evidence: Sequence[Row], shown: Sequence[Antigen]) -> dict[str, Any]:
-    """List what was not assessed: with a report of expression first, then all else by tissue."""
-    position = {a.gene_id: i for i, a in enumerate(shown)}
-    missing = [r for r in evidence if r["verdict"] in GAPS]
-    reported = sorted(
-        (r for r in missing if r["literature"]),
-        key=lambda r: (
-            r["literature"] != "strong",
-            r["tier"],
-            position[r["gene_id"]],
-            r["tissue"],
-            r["cell_type"],
-        ),
-    )
-    by_tissue: dict[str, list[dict[str, Any]]] = {}
-    for group in groups(missing):
-        which = [a for a in shown if a.gene_id in group.cells]
-        by_tissue.setdefault(group.first["tissue"], []).append(
-            {
-                "group": group,
-                "reasons": sorted({r["verdict"] for r in group.cells.values()}),
-                "only": [] if len(which) == len(shown) else [a.short for a in which],
-            }
-        )
-    tissues: list[dict[str, Any]] = [
-        {"tissue": name, "rows": sorted(rows, key=lambda r: r["group"].order)}
-        for name, rows in by_tissue.items()
-    ]
-    tissues.sort(key=lambda t: (t["rows"][0]["group"].first["tier"], t["tissue"]))
-    return {"reported": reported, "tissues": tissues, "n": sum(len(t["rows"]) for t in tissues)}
+def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) -> dict[str, Any]:
+    """Arrange coverage: one strip per antigen, one row per patient.
 
-
-def patients(table: pd.DataFrame, shown: Sequence[Antigen]) -> dict[str, Any]:
-    """Arrange coverage: one strip per antigen, one row per patient, low and uncounted patients."""
+    Parameters
+    ----------
+    table
+        Coverage of the antigens shown.
+    shown
+        The antigens.
+    threshold
+        Positive fraction (0–1) below which a patient counts as antigen escape. Where dropout
+        could not be corrected the fraction is a lower bound: nothing can be said then.
+    """
     rows = records(table)
     people: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
@@ -262,13 +243,16 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen]) -> dict[str, Any]:
     for antigen in shown:
         own = [r for r in rows if r["gene_id"] == antigen.gene_id and r["counted"]]
         valued = [r for r in own if r["fraction"] is not None]
-        low = [r for r in valued if r["fraction"] < ESCAPE_FRACTION]
+        below = [r for r in valued if r["fraction"] < threshold]
+        below.sort(key=lambda r: (r["fraction"], r["atlas"], r["donor"]))
         points = [
             (
                 r["fraction"],
+                r["identifiable"] is True,
                 label(
                     r["donor"],
                     f"({r['atlas']}):",
+                    "" if r["identifiable"] is True else "lower bound",
                     rounded(r["fraction"], "percent"),
                     f"of {r['n_cells']} diseased cells",
                 ),
@@ -280,12 +264,14 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen]) -> dict[str, Any]:
                 "antigen": antigen,
                 "svg": figures.strip(
                     points,
-                    ESCAPE_FRACTION,
+                    threshold,
                     label("Positive fraction of", antigen.short, "by patient"),
                 ),
                 "n": len(valued),
                 "n_missing": len(own) - len(valued),
-                "low": sorted(low, key=lambda r: (r["fraction"], r["atlas"], r["donor"])),
+                "n_bounds": sum(not known for _, known, _ in points),
+                "low": [r for r in below if r["identifiable"] is True],
+                "unsure": [r for r in below if r["identifiable"] is not True],
             }
         )
     ordered = [people[k] for k in sorted(people)]

@@ -197,23 +197,42 @@ def _worst_columns(
     """Name what costs most safety: the worst measured group, or a gap that costs more."""
     if s.worst is None:
         return dict.fromkeys(("worst_cell_type", "worst_tissue", "worst_tier", "worst_verdict"))
-    worst = healthy.groups[s.worst]
+    place = s.worst
     dearest = max(gaps, key=lambda g: g.penalty or 0.0, default=None)
-    if dearest is not None and (dearest.penalty or 0.0) > healthy.harm[s.worst, column]:
-        row = dearest.row
-        unseen = "not_assessed" if row.by_rna else "not_assessable_by_RNA"
-        return {
-            "worst_cell_type": row.cell_type or row.label,
-            "worst_tissue": row.tissue or None,
-            "worst_tier": row.tier,
-            "worst_verdict": "no_signal_insufficient" if dearest.measured else unseen,
-        }
+    if dearest is not None and (dearest.penalty or 0.0) > healthy.harm[place, column]:
+        if not dearest.measured:
+            row = dearest.row
+            return {
+                "worst_cell_type": row.cell_type or row.label,
+                "worst_tissue": row.tissue or None,
+                "worst_tier": row.tier,
+                "worst_verdict": "not_assessed" if row.by_rna else "not_assessable_by_RNA",
+            }
+        place = _behind(healthy, column, dearest)
+    group = healthy.groups[place]
     return {
-        "worst_cell_type": worst.cell_type,
-        "worst_tissue": worst.tissue,
-        "worst_tier": worst.tier,
-        "worst_verdict": stated[s.worst],
+        "worst_cell_type": group.cell_type,
+        "worst_tissue": group.tissue,
+        "worst_tier": group.tier,
+        "worst_verdict": stated[place],
     }
+
+
+def _behind(healthy: Healthy, column: int, gap: Gap) -> int:
+    """Return the group with most cells of those that measure a row, its own type first."""
+    measuring = [
+        i
+        for i, group in enumerate(healthy.groups)
+        if healthy.assessed[i, column] and gap.row.label in group.credited
+    ]
+    return max(
+        measuring,
+        key=lambda i: (
+            healthy.groups[i].label == gap.row.label,
+            healthy.n_cells[i, column],
+            -i,
+        ),
+    )
 
 
 def _display(knowledge: Knowledge, symbol: str) -> str:

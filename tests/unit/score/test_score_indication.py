@@ -695,6 +695,18 @@ def test_the_dearest_gap_is_the_worst_cell_type(kit, score):
     )
 
 
+def test_too_few_cells_are_named_where_they_were_measured(kit, score):
+    tables = score(
+        few_hepatocytes(kit, 1, 300),
+        kit.indication(("AAA1",)),
+        literature(kit, "hepatocyte", "strong"),
+    )
+    row = one(tables.ranking, antigen="AAA1")
+    group = one(tables.evidence, antigen="AAA1", cell_type="hepatocyte")
+    assert (row["worst_cell_type"], row["worst_tissue"]) == ("hepatocyte", "liver")
+    assert row["worst_verdict"] == group["verdict"] == "no_signal_insufficient"
+
+
 def test_equal_harm_names_the_worse_verdict(kit, score):
     """Saturated harm ties; a concern must not hide behind a lesser verdict."""
     cells = kit.Cells()
