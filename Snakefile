@@ -31,3 +31,7 @@ rule all:
             "<results>/report/{indication}.html", indication=sorted(RUN.indications)
         ),
         index="<results>/report/index.html",
+        rankings=expand(
+            "<results>/score/{indication}/ranking.tsv",
+            indication=sorted(RUN.indications),
+        ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from targetscore.ingest import ingest_atlas
 from targetscore.io import read_json, write_json
 from targetscore.knowledge import load_knowledge
 from targetscore.provenance import code_fingerprint, digest
+from targetscore.simulate import parse_url
 
 CACHE = Path(".snakemake/targetscore")
 """What was found in local atlases, so that an unchanged one is not opened at every start."""
@@ -66,6 +68,7 @@ def check_run(run: Run) -> list[str]:
             notices += _notices(found)
         elif not row.simulated:
             notices.append(f"{atlas}: not here yet, will be fetched; its cells are checked then")
+    problems += _same_source_twice(run)
     for name, indication in run.indications.items():
         problems += _cell_problems(name, indication, run, summaries)
         problems += _repeated_panel_genes(name, run, genes, summaries)
@@ -88,6 +91,12 @@ def verify_atlas(
         location = local_location(row, run.registries)
     except TargetscoreError as error:
         return error.problems
+    if row.url.startswith("simulate:"):
+        try:
+            parse_url(row.url, run.registries, f"{row.atlas}, column url")
+        except TargetscoreError as error:
+            return error.problems
+        return None
     if location is None:
         return verify_local(row, run.registries) or None
     tables = [Path(p) for p in (row.cell_labels, row.label_map) if p]
@@ -111,8 +120,21 @@ def verify_atlas(
         summary = ingest_atlas(row, location, genes, run.registries).summary
     except TargetscoreError as error:
         return error.problems
-    write_json({"key": key, "summary": summary}, CACHE / f"{row.atlas}.json")
+    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        write_json({"key": key, "summary": summary}, CACHE / f"{row.atlas}.json")
     return summary
+
+
+def _same_source_twice(run: Run) -> Iterator[Problem]:
+    """One file under two names would count its donors twice."""
+    first: dict[str, str] = {}
+    for atlas in run.atlases:
+        source = run.registry[atlas].url
+        if source in first:
+            wrong = f"'{first[source]}' and '{atlas}' are the same data ({plain(source)})"
+            remedy = "keep one row: donors must not count twice"
+            yield Problem(run.registries, f"{atlas}, column url", wrong, remedy)
+        first.setdefault(source, atlas)
 
 
 def _remembered(atlas: str, key: str) -> dict[str, Any] | None:
@@ -131,6 +153,10 @@ def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["unmapped_cell_types"]:
         labels = [f"{u['label']} ({u['n_cells']:,})" for u in summary["unmapped_cell_types"]]
         yield f"{atlas}: cell types without a Cell Ontology term: {listed(labels)}"
+    unresolved = summary["genes_by_resolution"].get("unresolved", 0)
+    if unresolved:
+        n = summary["n_genes"]
+        yield f"{atlas}: {unresolved:,} of {n:,} gene names are not known and kept as they are"
     unknown = summary["genes_by_resolution"].get("ambiguous", 0)
     if unknown:
         yield f"{atlas}: {unknown:,} gene names stand for more than one gene and are kept apart"

@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         print(given.run(given))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
     except TargetscoreError as error:
         print(f"{type(error).__name__}\n{error}", file=sys.stderr)
         return 1

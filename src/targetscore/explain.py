@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def explain(
         for contract in (EVIDENCE, TOXICITY, SHEDDING)
     }
     parts = {k: t[t["gene_id"] == gene.gene_id] for k, t in tables.items()}
+    _refuse_other_weights(own.iloc[0], scoring, folder)
     sections = [
         _head(own.iloc[0], rank, int((ranking["status"] == "ranked").sum()), indication),
         _composite(own.iloc[0], scoring),
@@ -93,19 +95,33 @@ def _head(part: pd.Series, rank: pd.Series, n_ranked: int, indication: Indicatio
         yield f"notes: {plain(part['notes'], 600)}"
 
 
-def _composite(part: pd.Series, scoring: Scoring) -> Iterator[str]:
+def _refuse_other_weights(part: pd.Series, scoring: Scoring, folder: str) -> None:
+    """Arithmetic that does not give the stored score explains nothing."""
+    if pd.isna(part["composite_score"]):
+        return
+    product = prod(max(float(v), scoring.part_floor) ** w for _, v, w in _factors(part, scoring))
+    if abs(product - float(part["composite_score"])) > 1e-9:
+        wrong = "the scores were made with other weights than the configuration has now"
+        remedy = "run snakemake again, or name the --configfile they were made with"
+        raise ConfigError.one(folder, part["antigen"], wrong, remedy)
+
+
+def _factors(part: pd.Series, scoring: Scoring) -> list[tuple[str, Any, float]]:
     weights = scoring.composite_weights
     shedding = part["shedding_score"]
     unshed = pd.NA if pd.isna(shedding) else 1 - 0.5 * float(shedding) / 100
-    factors = (
+    return [
         ("specificity", part["specificity_score"], weights.specificity),
         ("coverage", part["coverage_score"], weights.coverage),
         ("safety", part["safety_score"], weights.safety),
         ("surface", part["surface_confidence"], weights.surface),
         ("1 − shedding/200", unshed, weights.shedding),
-    )
+    ]
+
+
+def _composite(part: pd.Series, scoring: Scoring) -> Iterator[str]:
     yield f"composite {_number(part['composite_score'], 4)} = product of part ^ weight (C7)"
-    for label, value, weight in factors:
+    for label, value, weight in _factors(part, scoring):
         power = pd.NA if pd.isna(value) else max(float(value), scoring.part_floor) ** weight
         yield f"  {label:<18} {_number(value, 4):>8} ^ {weight:.2f} = {_number(power, 4)}"
 

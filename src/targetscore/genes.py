@@ -211,8 +211,8 @@ def repeated_symbols(genes: pd.DataFrame) -> list[str]:
     """
     unclear = genes.loc[genes["resolution"] == "ambiguous", "original_id"]
     bases = unclear.str.extract(_MADE_UNIQUE, expand=False).dropna()
-    known = genes.loc[genes["resolution"] != "unresolved"].set_index("original_id")["symbol"]
-    return sorted(set(known.reindex(bases).dropna()))
+    known = genes[(genes["resolution"] != "unresolved") & genes["original_id"].isin(bases)]
+    return sorted(set(known["symbol"]))
 
 
 def _split(text: str) -> Iterable[str]:

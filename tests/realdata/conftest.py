@@ -28,6 +28,8 @@ def real_run(
         folder,
         "--configfile",
         "tests/realdata/config.yaml",
+        "--config",
+        "indications=[aml_van_galen,malt_lymphoma]",
         TARGETSCORE_REALDATA=str(realdata),
     )
     assert done.returncode == 0, done.stdout[-6000:]

@@ -316,3 +316,33 @@ def test_failing_job_says_why_and_leaves_nothing_half_written(mine, project, sna
     assert "Traceback (most recent call last)" not in done.stdout
     profile = project / "results/profile"
     assert not [p for p in profile.rglob("*") if p.is_file()]
+
+
+def test_symbol_that_repeats_is_summed_not_a_crash(mine):
+    data = atlas()
+    data.var_names = [*GENES[:7], "CD19"]
+    mine(data)
+    assert check_run(load_run(read_yaml("config/config.yaml"))) == []
+
+
+def test_one_file_under_two_names_is_one_set_of_donors(mine, project):
+    mine()
+    registry = project / "config/mine.tsv"
+    header, row = registry.read_text().splitlines()
+    registry.write_text("\n".join([header, row, row.replace("mine", "twin", 1)]) + "\n")
+    change(project, lambda i: i["healthy"].update(atlases=["mine", "twin"]))
+    assert "'mine' and 'twin' are the same data (mine.h5ad)" in refused()
+
+
+def test_simulated_follows_from_the_url_and_is_checked(mine):
+    mine(url="simulate:myelom?seed=1")
+    assert "simulate:" in refused()
+    mine(url="simulate:myeloma?seed=1")
+    run = load_run(read_yaml("config/config.yaml"))
+    assert run.registry["mine"].simulated
+
+
+@pytest.mark.parametrize("header", ["atlas\tkind\tkind", "atlas\tversion\tversion"])
+def test_repeated_column_of_a_table(project, header):
+    (project / "config/atlases.tsv").write_text(f"{header}\na\tb\tc\n")
+    assert "columns repeat" in refused()

@@ -13,7 +13,7 @@ from targetscore.knowledge import knowledge_files
 from targetscore.provenance import code_fingerprint, digest
 
 try:
-    RUN = load_run(config)
+    RUN = load_run(config, ", ".join(map(str, workflow.configfiles)))
     if workflow.is_main_process:
         for notice in check_run(RUN):
             logger.info(notice)
@@ -38,6 +38,16 @@ def atlas_row(wildcards):
 def atlas_files(wildcards):
     """The local files of an atlas, so that a changed file is read again."""
     return local_files(RUN.registry[wildcards.atlas], RUN.registries)
+
+
+def simulated_file(wildcards):
+    """The simulated atlas, so that a row that becomes simulated is not read from its old file."""
+    here = wildcards.atlas in SIMULATED
+    return (
+        expand("<results>/simulate/{atlas}_SIMULATED.h5ad", atlas=wildcards.atlas)
+        if here
+        else []
+    )
 
 
 def label_files(wildcards):

@@ -9,6 +9,7 @@ Configuration: the registry row of the atlas.
 rule ingest_atlas:
     input:
         manifest="<results>/fetch/{atlas}/manifest.json",
+        simulated=simulated_file,
         genes=gene_files,
         labels=label_files,
     output:

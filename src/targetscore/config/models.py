@@ -63,6 +63,12 @@ class Scoring(Section):
         ge=1,
         description="a donor with fewer cells in a group does not count as a donor of it",
     )
+    min_library_donor: int = Field(
+        default=500,
+        ge=0,
+        description="a donor whose cells hold fewer UMI on average (masked genes left out) in a "
+        "group does not count as a donor of it: nothing can be seen in empty cells",
+    )
     min_cells_patient: int = Field(
         default=20, ge=1, description="a patient with fewer diseased cells is listed, not counted"
     )
@@ -250,4 +256,4 @@ class AtlasRow(Section):
     @property
     def simulated(self) -> bool:
         """Whether the cells were invented."""
-        return self.kind == "simulated"
+        return self.kind == "simulated" or self.url.startswith("simulate:")

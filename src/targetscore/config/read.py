@@ -21,7 +21,11 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool | None):
+            raise yaml.MarkedYAMLError(
+                problem="a key must be a word", problem_mark=key_node.start_mark
+            )
         if key in seen:
             raise yaml.MarkedYAMLError(
                 problem=f"the key '{key}' repeats", problem_mark=key_node.start_mark
@@ -68,15 +72,23 @@ def tsv_lines(
         with opener(path, "rt", encoding="utf-8-sig") as stream:
             lines = stream.read().splitlines()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise kind.one(path, "", f"cannot be read ({error})", "check the path") from error
-    numbered = [
-        (n, [field.strip() for field in next(csv.reader([text], delimiter="\t"))])
-        for n, text in enumerate(lines, 1)
-        if text.strip() and not text.startswith("#")
-    ]
+        remedy = "check the path, and that the text is UTF-8"
+        raise kind.one(path, "", f"cannot be read ({error})", remedy) from error
+    try:
+        numbered = [
+            (n, [field.strip() for field in next(csv.reader([text], delimiter="\t"))])
+            for n, text in enumerate(lines, 1)
+            if text.strip() and not text.startswith("#")
+        ]
+    except csv.Error as error:
+        raise kind.one(path, "", f"is not a table ({error})", "shorten the field") from error
     if not numbered:
         raise kind.one(path, "", "is empty", "it needs a header line and rows")
     header = numbered[0][1]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        wrong = f"columns repeat: {listed(twice)}"
+        raise kind.one(path, f"line {numbered[0][0]}", wrong, "give each column its own name")
     uneven = [
         Problem(
             str(path),

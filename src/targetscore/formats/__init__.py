@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import scipy.sparse as sp
+
 from targetscore.config.models import AtlasRow
+from targetscore.errors import AtlasError, plain
 from targetscore.formats.base import BLOCK_VALUES, OpenAtlas
 from targetscore.formats.geo_text import open_geo_text
 from targetscore.formats.h5ad import open_h5ad
@@ -11,8 +18,37 @@ from targetscore.formats.tenx_mtx import open_tenx_mtx
 __all__ = ["BLOCK_VALUES", "FORMATS", "OpenAtlas", "open_atlas"]
 
 FORMATS = {"h5ad": open_h5ad, "tenx_mtx": open_tenx_mtx, "geo_text": open_geo_text}
+_BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
+
+
+@contextmanager
+def _named(row: AtlasRow, location: str) -> Iterator[None]:
+    """Turn what a library says of a broken file into an error that names the file."""
+    try:
+        yield
+    except _BROKEN as error:
+        wrong = f"cannot be read as {row.format} ({type(error).__name__}: {plain(error)})"
+        remedy = "its structure is not that of the format: fetch it again, or write it again"
+        raise AtlasError.one(location, "", wrong, remedy) from error
 
 
 def open_atlas(row: AtlasRow, location: str) -> OpenAtlas:
-    """Open an atlas with the adapter of its format."""
-    return FORMATS[row.format](row, location)
+    """Open an atlas with the adapter of its format.
+
+    Raises
+    ------
+    AtlasError
+        If the atlas, or later one of its blocks, cannot be read.
+    """
+    with _named(row, location):
+        atlas = FORMATS[row.format](row, location)
+
+    def blocks() -> Iterator[tuple[int, sp.csr_matrix]]:
+        with _named(row, location):
+            yield from atlas.blocks()
+
+    def peek() -> None:
+        with _named(row, location):
+            atlas.peek()
+
+    return replace(atlas, blocks=blocks, peek=peek)

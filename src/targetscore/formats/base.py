@@ -81,12 +81,17 @@ def as_counts(values: NDArray[np.generic], file: str, place: str) -> NDArray[np.
     if values.dtype.kind in "ui":
         if values.dtype.kind == "i" and len(values) and int(values.min()) < 0:
             raise _not_counts(values, file, place, "negative")
+        if len(values) and int(values.max()) >= 2**53:
+            raise _not_counts(values[[values.argmax()]], file, place, "too large to be counts")
         return values.astype(np.int64, copy=False)
+    if values.dtype.kind not in "fb":
+        raise _not_counts(values[:0], file, place, "text instead of numbers")
     if values.dtype.kind == "b":
         raise _not_counts(values, file, place, "true/false instead of numbers")
     numbers = values.astype(np.float64, copy=False)
     if not np.isfinite(numbers).all():
-        raise _not_counts(numbers, file, place, "not finite (NaN or infinite)")
+        odd = numbers[~np.isfinite(numbers)]
+        raise _not_counts(odd, file, place, "not finite (NaN or infinite)")
     if len(numbers) and numbers.min() < 0:
         raise _not_counts(numbers, file, place, "negative")
     whole = np.rint(numbers)
@@ -96,7 +101,8 @@ def as_counts(values: NDArray[np.generic], file: str, place: str) -> NDArray[np.
             numbers[whole != numbers], file, place, f"not whole numbers: the matrix looks {looks}"
         )
     if len(numbers) and numbers.max() >= 2**53:
-        raise _not_counts(numbers, file, place, "too large to be exact counts")
+        odd = numbers[numbers >= 2**53]
+        raise _not_counts(odd, file, place, "too large to be exact counts")
     return whole.astype(np.int64)
 
 

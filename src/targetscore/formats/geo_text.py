@@ -113,11 +113,19 @@ def _header(path: Path) -> list[str]:
 
 
 def _annotation(path: Path) -> pd.DataFrame:
+    names = [_first_column(path), *_header(path)]
     try:
-        table = pd.read_csv(path, sep="\t", index_col=0, quoting=3, low_memory=False)
-    except (OSError, EOFError, ValueError) as error:
+        texts = pacsv.read_csv(
+            _stream(path),
+            parse_options=pacsv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        ).to_pandas()
+    except pa.ArrowInvalid as error:
+        remedy = "give every row as many fields as the header"
+        raise AtlasError.one(path, "", f"is not a table ({error})", remedy) from error
+    except (OSError, EOFError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
-    table.index = table.index.astype(str)
+    table = texts.set_index(texts.columns[0]).rename(columns={"cell": "cell_column"})
     if table.index.has_duplicates:
         repeated = table.index[table.index.duplicated()].unique()
         raise AtlasError.one(
@@ -144,7 +152,7 @@ def _gene_names(path: Path) -> list[str]:
 
 def _first_column(path: Path) -> str:
     with _stream(path) as stream:
-        return bytes(stream.read(4096)).split(b"\t", 1)[0].decode()
+        return bytes(stream.read(4096)).split(b"\t", 1)[0].decode(errors="replace").strip("\r\n")
 
 
 def _batches(path: Path, kind: pa.DataType) -> Iterator[sp.csr_matrix]:

@@ -61,6 +61,10 @@ def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
 
 
 def _open(location: str) -> h5py.File:
+    if Path(location).is_dir():
+        raise AtlasError.one(
+            location, "", "is a folder, not an h5ad file", "name the file, or correct the format"
+        )
     try:
         file = h5py.File(location, "r")
     except OSError as error:
@@ -90,7 +94,8 @@ def _frame(group: Any, location: str, name: str) -> pd.DataFrame:
             location, name, f"the table cannot be read ({error})", "fetch the file again"
         ) from error
     if not isinstance(table, pd.DataFrame):
-        raise AtlasError.one(location, name, "is not a table", "give an .h5ad file")
+        remedy = "it was written by an old anndata: read it with a current one and write it again"
+        raise AtlasError.one(location, name, "is not a table", remedy)
     return table
 
 
@@ -220,10 +225,16 @@ def _csc(matrix: Any, location: str, place: str) -> Iterator[tuple[int, sp.csr_m
             f"is stored gene by gene (CSC) with {n_values:,} values, too many to turn in memory",
             "write it cell by cell: anndata.read_h5ad(file), X.tocsr(), write_h5ad(new file)",
         )
+    n_cells, n_genes = _shape(matrix)
     data = as_counts(matrix["data"][:], location, place)
-    turned = sp.csc_matrix(
-        (data, matrix["indices"][:], matrix["indptr"][:]), shape=_shape(matrix)
-    ).tocsr()
+    indices = matrix["indices"][:].astype(np.int64)
+    indptr = matrix["indptr"][:].astype(np.int64)
+    consistent = len(indptr) == n_genes + 1 and indptr[0] == 0 and indptr[-1] == len(data)
+    if not consistent or (np.diff(indptr) < 0).any() or len(indices) != len(data):
+        raise _damaged(location, place, ValueError("the column pointer is inconsistent"))
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n_cells):
+        raise _damaged(location, place, ValueError("a row index is out of range"))
+    turned = sp.csc_matrix((data, indices, indptr), shape=(n_cells, n_genes)).tocsr()
     for start, end in row_ranges(turned.indptr.astype(np.int64)):
         yield start, turned[start:end]
 

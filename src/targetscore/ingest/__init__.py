@@ -62,6 +62,12 @@ def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) 
     labelled = label_cells(row, atlas, registry)
     atlas.peek()
     table = genes.identify(atlas.gene_ids, atlas.gene_symbols)
+    if table.empty:
+        wrong = f"{atlas.counts} holds no gene"
+        remedy = (
+            "look at the feature table: it may be of another kind, or its columns may be swapped"
+        )
+        raise AtlasError.one(location, "genes", wrong, remedy)
     _refuse_mouse(table, location)
     summary = {
         **{k: getattr(row, k) for k in ("atlas", "kind", "version", "url", "licence", "doi")},

@@ -20,7 +20,7 @@ from targetscore.ingest.columns import (
 )
 from targetscore.ingest.populations import populations
 
-_UNKNOWN = frozenset({"", "unknown", "na", "nan", "none", "pooled"})
+_UNKNOWN = frozenset({"", "unknown", "na", "nan", "n/a", "<na>", "null", "none", "pooled"})
 _SUSPENSIONS = {"cell": "cell", "cells": "cell", "nucleus": "nucleus", "nuclei": "nucleus"}
 
 
@@ -130,7 +130,11 @@ def _map_cell_types(values: pd.Series, row: AtlasRow) -> pd.Series:
                     )
                 )
                 continue
-            mapped[record["label"]] = term
+            if mapped.setdefault(record["label"], term) != term:
+                wrong = f"is mapped to {mapped[record['label']]} and to {term}"
+                problems.append(
+                    Problem(row.label_map, plain(record["label"]), wrong, "keep one of the lines")
+                )
     raise_all(AtlasError, problems)
     return by_value(values, lambda v: mapped.get(v) or _term(v, "CL"))
 

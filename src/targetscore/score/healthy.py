@@ -173,13 +173,17 @@ def healthy_evidence(
     tolerated
         Cell Ontology ids of lineages that may be lost.
     scoring
-        Parameters; a donor below ``min_cells_donor`` cells adds cells to the posterior but is
-        no donor. Where no donor has so many, the mean CPM is over all that have cells.
+        Parameters; a donor below ``min_cells_donor`` cells or ``min_library_donor`` UMI per
+        cell adds cells to the posterior but is no donor. Where no donor has so many, the mean
+        CPM is over all that have cells.
     """
     sums = sum_cells(profiles, healthy, [*GROUP, *PATIENT], genes)
     groups = describe_groups(sums, group_names(healthy), rows, tolerated)
     cells, cpm = sums.cells, sums.cpm
-    counted = (cells >= scoring.min_cells_donor) & np.isfinite(cpm)
+    units = sums.units
+    depth = units["library_counts"].to_numpy(np.float64) / units["n_cells"].to_numpy(np.float64)
+    deep = (depth >= scoring.min_library_donor)[:, None]
+    counted = (cells >= scoring.min_cells_donor) & np.isfinite(cpm) & deep
     donor_cpm = [np.where(counted[g.units], cpm[g.units], np.nan) for g in groups]
 
     def per_group(values: Iterable[Floats]) -> Floats:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import write_elem
 from numpy.typing import NDArray
 
 from targetscore.io import atomic_path
@@ -126,6 +125,8 @@ def write_world(world: World, path: str | os.PathLike[str]) -> None:
         The file; it appears when it is complete. Memory stays bounded: one block of cells,
         and about 100 bytes per cell for its labels.
     """
+    from anndata.io import write_elem  # slow to import, and the URL alone is often wanted
+
     plan = design(world)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["encoding-type"] = "anndata"

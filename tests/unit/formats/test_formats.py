@@ -210,3 +210,52 @@ def test_row_ranges_cover_all_rows_once(limit):
     assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])]
     assert ranges[-1][1] == 6
     assert all(b - a == 1 or indptr[b] - indptr[a] <= limit for a, b in ranges)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "values"),
+    [("X/indices", 50), ("X/indices", -1), ("X/indptr", 10**6)],
+)
+def test_damaged_columns_of_csc_never_reach_the_library(
+    atlas_row, write_h5ad, counts, dataset, values
+):
+    """A row index out of range crashed the process instead of raising."""
+    path = write_h5ad(X=sp.csc_matrix(counts.astype(np.float32)))
+    with h5py.File(path, "r+") as file:
+        file[dataset][-1] = values
+    with pytest.raises(MatrixError, match="cannot be read"):
+        whole(open_atlas(atlas_row(counts="X"), str(path)))
+
+
+@pytest.mark.parametrize("gone", ["X/indptr", "X/data", "X/indices", "obs", "var"])
+def test_missing_parts_are_a_named_error(atlas_row, write_h5ad, gone):
+    path = write_h5ad()
+    with h5py.File(path, "r+") as file:
+        del file[gone]
+    with pytest.raises(AtlasError, match=r"a\.h5ad"):
+        whole(open_atlas(atlas_row(counts="X"), str(path)))
+
+
+def test_folder_where_a_file_is_expected(atlas_row, tmp_path):
+    with pytest.raises(AtlasError, match="is a folder, not an h5ad file"):
+        open_atlas(atlas_row(), str(tmp_path))
+
+
+def test_geo_annotation_with_an_extra_field_is_refused(atlas_row, write_geo):
+    """Shifted by one, the tissue would have become the donor."""
+    folder = write_geo()
+    path = next(folder.glob("*_A.anno.txt.gz"))
+    header, *rows = gzip.decompress(path.read_bytes()).decode().splitlines()
+    shifted = "\n".join([header, *(f"{r}\t" for r in rows)]) + "\n"
+    path.write_bytes(gzip.compress(shifted.encode()))
+    with pytest.raises(AtlasError, match="as many fields as the header"):
+        open_atlas(atlas_row(format="geo_text"), str(folder))
+
+
+def test_geo_values_that_are_no_numbers(atlas_row, write_geo):
+    folder = write_geo()
+    path = next(folder.glob("*_A.dem.txt.gz"))
+    text = gzip.decompress(path.read_bytes()).replace(b"\t0", b"\tlow", 1)
+    path.write_bytes(gzip.compress(text))
+    with pytest.raises(AtlasError):
+        whole(open_atlas(atlas_row(format="geo_text"), str(folder)))

@@ -790,3 +790,16 @@ def test_unknown_cell_types_are_all_named(kit, score):
         "normal_counterpart.cell_types",
         "tolerated.cell_types",
     ]
+
+
+def test_nearly_empty_cells_are_no_evidence_of_absence(kit, score):
+    """One UMI per healthy cell shows nothing, and must not rank an antigen first."""
+    cells = kit.Cells()
+    for patient in range(5):
+        cells.add("tumour", f"P{patient}", {"AAA1": [3] * 90 + [0] * 10})
+    empty = {"AAA1": [0] * 100, "FILL": [1] * 100}
+    cells.healthy(4, empty, cell_type=kit.HEPATOCYTE, tissue=kit.LIVER, sizes=[1] * 100)
+    tables = score(cells, kit.indication(("AAA1",)))
+    liver = one(tables.evidence, antigen="AAA1", cell_type="hepatocyte")
+    assert (liver["verdict"], liver["n_donors"]) == ("no_signal_insufficient", 0)
+    assert one(tables.ranking, antigen="AAA1")["status"] == "incomplete"
