@@ -11,7 +11,11 @@ REPORT = ROOT / "results" / "report" / "multiple_myeloma_demo.html"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 
 with sync_playwright() as playwright:
-    chromium = os.environ.get("TARGETSCORE_CHROMIUM") or shutil.which("chromium")
+    chromium = (
+        os.environ.get("TARGETSCORE_CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("chromium-browser")
+    )
     browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
     page = browser.new_page(viewport={"width": 1240, "height": 1080})
     page.goto(REPORT.as_uri())

@@ -3,7 +3,6 @@
 set -euo pipefail
 wanted=()
 command -v "${TARGETSCORE_CHROMIUM:-chromium}" >/dev/null || command -v chromium-browser >/dev/null || wanted+=(chromium fonts-dejavu-core)
-command -v pdftotext >/dev/null || wanted+=(poppler-utils)
 [ ${#wanted[@]} = 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   apt-get update -q >/dev/null

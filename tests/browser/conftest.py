@@ -409,7 +409,11 @@ def hostile_texts():
 def chromium():
     """Start the system's Chromium once."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = os.environ.get("TARGETSCORE_CHROMIUM") or shutil.which("chromium")
+    path = (
+        os.environ.get("TARGETSCORE_CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("chromium-browser")
+    )
     if not path:
         pytest.skip("no Chromium: install it or set TARGETSCORE_CHROMIUM")
     with playwright.sync_playwright() as driver:
