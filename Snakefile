@@ -35,3 +35,4 @@ rule all:
             "<results>/score/{indication}/ranking.tsv",
             indication=sorted(RUN.indications),
         ),
+        panels=panel_files,

@@ -28,6 +28,13 @@ VERDICTS = (
 STATUSES = ("ranked", "not_measured", "not_scorable", "not_surface", "incomplete")
 LITERATURE = ("strong", "contested")
 GRADES = ("A", "B", "C", "D")
+SCENARIOS = (
+    "as_configured",
+    "atlas_left_out",
+    "patient_left_out",
+    "threshold",
+    "dropout_dispersion",
+)
 
 _ARROW = {
     "string": pa.string(),
@@ -256,6 +263,18 @@ EXPRESSION = Contract(
     key=("group_id", "gene_id"),
 )
 
+PANEL = Contract(
+    "profile/panel",
+    (
+        _text("gene_id", "candidate of an indication that uses the atlas"),
+        Column("group_id", "int32", "group in groups.parquet", low=0),
+        _count("row", "row of the cell in cells.parquet and in the matrix"),
+        _count("count", "UMI counts of the gene in the cell; cells without a count have no row"),
+        _count("library", "UMI counts of the cell without masked genes"),
+    ),
+    key=("gene_id", "group_id", "row"),
+)
+
 _ANTIGEN = (
     _text("gene_id", "Ensembl id of the antigen"),
     _text("antigen", "approved symbol of the antigen"),
@@ -298,6 +317,17 @@ EVIDENCE = Contract(
         _choice("literature", "curated report of expression here", LITERATURE, True),
         _text("literature_source", "source of the curated report", True),
         _fraction("gap_penalty", "share of safety lost because this was not assessed"),
+        Column(
+            "ambient_explainable",
+            "bool",
+            "free RNA of the sample may explain what was detected: fraction 0, upper bound kept",
+            nullable=True,
+        ),
+        _count("patients_n_donors", "patients with such cells that are not diseased", True),
+        _count("patients_n_cells", "those cells; non_healthy_donor: they decide nothing", True),
+        _fraction("patients_fraction_expressing", "posterior median in those cells"),
+        _fraction("patients_fraction_expressing_upper", "97.5 % of that posterior"),
+        _amount("patients_mean_cpm", "mean over those patients of pseudobulk CPM"),
         _text("atlases", "atlases the cells are from, '; ' between them", True),
     ),
     key=("gene_id", "tissue_id", "cell_type_id", "suspension", "assay_class"),
@@ -307,7 +337,11 @@ TOXICITY = Contract(
     "score/toxicity",
     (
         *_ANTIGEN,
-        _text("toxicity_class", "toxicity class of the tissue tiers"),
+        _text(
+            "toxicity_class",
+            "toxicity class of the tissue tiers; cytokine_release_proxy: cells on target that "
+            "amplify cytokine release, a proxy that enters no score",
+        ),
         _choice("verdict", "worst verdict among its groups; not_assessed if none", VERDICTS),
         _count("n_groups_assessed", "healthy groups assessed in this class"),
         _count("n_groups_not_assessed", "tier rows of this class that nothing assesses"),
@@ -331,6 +365,8 @@ COVERAGE = Contract(
         _fraction("fraction_observed", "diseased cells with at least one count / cells"),
         _fraction("fraction_thinned", "the same at 2,000 UMI"),
         _fraction("fraction_corrected", "dropout-corrected expressing fraction (C1)"),
+        _fraction("fraction_corrected_dispersed", "the same if phi were 0.7: bursts of RNA"),
+        _fraction("fraction_corrected_even", "the same if phi were 6: even levels"),
         _fraction("fraction", "the fraction used: corrected if identifiable, else observed"),
         Column("identifiable", "bool", "whether the correction can be trusted", nullable=True),
         _amount("cpm", "pseudobulk counts per million of the diseased cells"),
@@ -400,7 +436,12 @@ COMPONENTS = Contract(
         _number("log_fold_change", "log2, tumour against the worst tier 1–2 group"),
         _text("log_fold_change_group", "that group", True),
         _number("log_fold_change_counterpart", "log2, tumour against the normal counterpart"),
+        *(
+            _number(f"log_fold_change_tier{t}", f"log2, tumour against the worst tier {t} group")
+            for t in (1, 2, 3, 4)
+        ),
         _number("detection_gap", "lower bound tumour − largest upper bound healthy"),
+        _number("detection_gap_thinned", "the same with the tumour at 2,000 UMI too"),
         _fraction("auc_min", "smallest AUC over donor pairs, tiers 1–2"),
         _fraction("tau", "tissue specificity index over cell types"),
         _text("tau_argmax", "cell type with the highest level", True),
@@ -412,6 +453,19 @@ COMPONENTS = Contract(
         _fraction("fraction_expressing_upper", "97.5 % of the posterior across patients"),
         _fraction("fraction_p10", "10th percentile of the patients' fractions"),
         _amount("tumour_median_cpm", "median over patients of pseudobulk CPM"),
+        _fraction("fraction_expressing_dispersed", "fraction_expressing if phi were 0.7"),
+        _fraction("fraction_expressing_even", "fraction_expressing if phi were 6"),
+        _fraction("heterogeneity", "rho: 0 all patients alike … 1 all or none (C3)"),
+        _fraction("residual_fraction", "antigen-negative fraction R = 1 − f_T (C3)"),
+        _fraction("residual_fraction_lower", "2.5 % of its posterior"),
+        _fraction("residual_fraction_upper", "97.5 % of its posterior"),
+        _number("log10_residual_cells", "log10 of burden × residual_fraction"),
+        _number(
+            "log10_on_target_cells",
+            "log10 of burden × fraction_expressing; a proxy of what drives cytokine release",
+        ),
+        _count("n_patients_escaping", "patients below the escape fraction", nullable=True),
+        _text("patients_escaping", "these patients, '; ' between them; NA if none", True),
         _fraction("safety_assessed", "safety from assessed groups alone"),
         _fraction("safety_lower", "safety if every fraction were at its upper bound"),
         _fraction("safety_upper", "safety if every fraction were at its lower bound"),
@@ -424,6 +478,25 @@ COMPONENTS = Contract(
     key=("gene_id",),
 )
 
+_UNCERTAINTY = (
+    _fraction("composite_lower", "5 % of the composite when patients and donors are resampled"),
+    _fraction("composite_upper", "95 % of the same"),
+    *(
+        Column(f"rank_{point}", "float", f"{words} of the rank in the same replicates", True, 1.0)
+        for point, words in (("lower", "5 %"), ("median", "median"), ("upper", "95 %"))
+    ),
+    *(
+        _fraction(f"probability_top{k}", f"replicates with a rank of at most {k}")
+        for k in (1, 3, 5)
+    ),
+    _count("n_replicates", "replicates behind these figures; 0 if there are none"),
+    _text("no_interval_reason", "why there are none; NA if there are", True),
+    *(
+        Column(f"rank_weights_{point}", "float", f"{share} of the rank, other weights", True, 1.0)
+        for point, share in (("lower", "5 %"), ("upper", "95 %"))
+    ),
+)
+
 RANKING = Contract(
     "score/ranking",
     (
@@ -434,10 +507,39 @@ RANKING = Contract(
         *_SCORE_PARTS,
         *_SHOWN,
         _text("reason", "why it could not be ranked; NA if it was", True),
+        *_UNCERTAINTY,
         _text("data", "SIMULATED where the cells were invented, else 'measured'"),
     ),
     key=("gene_id",),
     sort=("rank", "antigen"),
+)
+
+ROBUSTNESS = Contract(
+    "score/robustness",
+    (
+        *_ANTIGEN,
+        _choice("kind", "what the scenario changes", SCENARIOS),
+        _text("scenario", "the scenario in words"),
+        _fraction("composite_score", "0–1, 1 best; NA if the antigen cannot be scored in it"),
+        _count("rank", "1 best among the antigens scored in this scenario", nullable=True),
+        _text("reason", "why the antigen has no score in it; NA if it has", True),
+    ),
+    key=("gene_id", "kind", "scenario"),
+)
+
+OUTRANKS = Contract(
+    "score/outranks",
+    (
+        *_ANTIGEN,
+        _text("other_gene_id", "Ensembl id of the antigen it is held against"),
+        _text("other", "approved symbol of that antigen"),
+        _fraction(
+            "probability",
+            "bootstrap replicates in which the antigen is above the other, ties half; NA where "
+            "one of them has no interval",
+        ),
+    ),
+    key=("gene_id", "other_gene_id"),
 )
 
 STAGE_FILES = (
@@ -446,10 +548,13 @@ STAGE_FILES = (
     GENES,
     GROUPS,
     EXPRESSION,
+    PANEL,
     EVIDENCE,
     TOXICITY,
     COVERAGE,
     SHEDDING,
     COMPONENTS,
     RANKING,
+    ROBUSTNESS,
+    OUTRANKS,
 )

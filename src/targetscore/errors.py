@@ -104,6 +104,10 @@ class MatrixError(AtlasError):
     """The matrix of an atlas does not hold raw counts, or cannot be read."""
 
 
+class StorageError(TargetscoreError):
+    """There is no room for a file."""
+
+
 class ContractError(TargetscoreError):
     """A stage file breaks its contract; a defect of the program or a file from elsewhere."""
 

@@ -6,7 +6,7 @@ Bad input stops the run here, before the first job, with every problem and its r
 from snakemake.exceptions import WorkflowError
 
 from targetscore.checks import check_run
-from targetscore.config import load_run
+from targetscore.config import load_run, shards_of
 from targetscore.errors import TargetscoreError
 from targetscore.fetch import local_files
 from targetscore.knowledge import knowledge_files
@@ -25,9 +25,15 @@ FETCHED = [a for a in RUN.atlases if a not in SIMULATED]
 NONE = "(?!)"
 
 
+# A pack is read once by everything that needs it, then deleted, unless it is to be kept.
+packed = str if RUN.config.profile.keep_packs else temp
+
+
 wildcard_constraints:
     atlas="|".join(RUN.atlases),
     indication="|".join(RUN.indications),
+    shard=r"\d+",
+    n_shards=r"\d+",
 
 
 def atlas_row(wildcards):
@@ -48,6 +54,30 @@ def simulated_file(wildcards):
         if here
         else []
     )
+
+
+def atlas_packs(wildcards):
+    """The packs of all rows of an atlas."""
+    row = RUN.registry[wildcards.atlas]
+    n_shards = shards_of(row, RUN.config.profile.shards, atlas_files(wildcards))
+    return expand(
+        "<results>/profile/{atlas}/shards/{shard}-of-{n_shards}.pack",
+        atlas=wildcards.atlas,
+        shard=range(1, n_shards + 1),
+        n_shards=n_shards,
+    )
+
+
+def atlas_indications(wildcards):
+    """The indications that use an atlas, as configured."""
+    named = sorted(RUN.indications.items())
+    return [i.model_dump(mode="json") for _, i in named if wildcards.atlas in i.atlases]
+
+
+def panel_files(wildcards):
+    """The candidates' counts cell by cell, where they are asked for."""
+    asked = RUN.atlases if RUN.config.profile.panel_counts else []
+    return expand("<results>/profile/{atlas}/panel.parquet", atlas=asked)
 
 
 def label_files(wildcards):

@@ -21,6 +21,8 @@ rule score_indication:
         shedding="<results>/score/{indication}/shedding.parquet",
         components="<results>/score/{indication}/components.parquet",
         ranking="<results>/score/{indication}/ranking.parquet",
+        robustness="<results>/score/{indication}/robustness.parquet",
+        outranks="<results>/score/{indication}/outranks.parquet",
         ranking_tsv="<results>/score/{indication}/ranking.tsv",
     log:
         "<logs>/score_indication/{indication}.log",

@@ -25,7 +25,7 @@ with log_to(snakemake.log[0]) as logger:
         Scoring.model_validate(given.scoring),
     )
     made_of = stamp(given.library, given.digest, [])
-    for name in ("evidence", "toxicity", "coverage", "shedding", "components", "ranking"):
-        write_table(getattr(tables, name), made[name], getattr(contracts, name.upper()), made_of)
+    for name, table in vars(tables).items():
+        write_table(table, made[name], getattr(contracts, name.upper()), made_of)
     write_tsv(tables.ranking, made.ranking_tsv)
     logger.info("%s antigens scored, see %s", len(tables.ranking), made.ranking_tsv)

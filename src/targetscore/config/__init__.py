@@ -12,6 +12,7 @@ from targetscore.config.load import (
 )
 from targetscore.config.models import AtlasRow, Indication, RunConfig, Scoring
 from targetscore.config.read import read_tsv, read_yaml
+from targetscore.config.shards import shards_of
 
 __all__ = [
     "AtlasRow",
@@ -28,4 +29,5 @@ __all__ = [
     "load_run",
     "read_tsv",
     "read_yaml",
+    "shards_of",
 ]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 Slug = Annotated[str, Field(pattern=SLUG)]
 Share = Annotated[float, Field(ge=0, le=1)]
+MALIGNANCY_METHODS = ("=lineage", "=light_chain")
 
 
 class Section(BaseModel):
@@ -75,6 +76,16 @@ class Scoring(Section):
     dropout_dispersion: float = Field(
         default=2.0, gt=0, description="phi of the dropout correction (C1)"
     )
+    ambient_fraction: Share = Field(
+        default=0.05,
+        description="largest share of a cell's UMI that may be free RNA of its sample (C1); 0 "
+        "explains nothing away",
+    )
+    burden: float = Field(
+        default=1e12,
+        ge=1,
+        description="diseased cells of a patient, for the number left without the antigen (C3)",
+    )
     min_surface_confidence: Share = Field(
         default=0.5, description="below: not ranked as a surface antigen"
     )
@@ -84,8 +95,33 @@ class Scoring(Section):
     escape_fraction: Share = Field(
         default=0.2, description="a patient below it is at risk of antigen escape (C3)"
     )
+    bootstrap: int = Field(
+        default=500,
+        ge=0,
+        description="how often patients and healthy donors are resampled for the intervals of "
+        "the ranking (C7); 0: not at all, and no other scenarios either",
+    )
+    seed: int = Field(default=1, ge=0, description="seed of all random numbers of the score")
     specificity_weights: SpecificityWeights = SpecificityWeights()
     composite_weights: CompositeWeights = CompositeWeights()
+
+
+class Profiling(Section):
+    """How atlases are read. It changes how long that takes, never a result."""
+
+    shards: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        default="auto",
+        description="jobs that read one atlas, each a range of its cells; auto: one per 4 GB of "
+        "a local h5ad file, or per million cells where the registry says how many",
+    )
+    keep_packs: bool = Field(
+        default=False, description="keep the packed counts (3 bytes per value) for pairs and panels"
+    )
+    panel_counts: bool = Field(
+        default=False,
+        description="also write the candidates' counts cell by cell, as "
+        "results/profile/<atlas>/panel.parquet",
+    )
 
 
 class RunConfig(Section):
@@ -110,6 +146,7 @@ class RunConfig(Section):
         description="TSV of all genes (symbol, ensembl_gene_id, aliases) for atlases that "
         "hold symbols only; without it only curated genes are resolved",
     )
+    profile: Profiling = Profiling()
     scoring: Scoring = Scoring()
 
 
@@ -213,6 +250,9 @@ class AtlasRow(Section):
     )
     licence: str = Field(min_length=1)
     doi: str = ""
+    n_cells: str = Field(
+        default="", pattern=r"^[0-9]*$", description="cells the publisher states; plans the jobs"
+    )
     counts: str = Field(default="", description="h5ad: X, raw/X or layers/<name> with raw counts")
     gene_id: str = Field(default="", description="column of the gene table with Ensembl ids")
     gene_symbol: str = Field(default="", description="column of the gene table with symbols")
@@ -225,8 +265,9 @@ class AtlasRow(Section):
     disease: str = ""
     malignancy: str = Field(
         default="",
-        description="column with malignant/normal calls; =lineage: every cell of the lineage "
-        "in a patient is diseased; empty: there are no calls",
+        description="column with malignant/normal/unclear calls (of the atlas, or joined through "
+        "cell_labels); =light_chain: plasma cells are called by the light chain of each patient's "
+        "clone; =lineage: every cell of the lineage in a patient is diseased; empty: no calls",
     )
     lineage: str = Field(
         default="", description="CL ids or names the disease arises in, ';' between them"
@@ -246,6 +287,23 @@ class AtlasRow(Section):
             if part != "-" and (len(part) != 64 or set(part) - set("0123456789abcdef")):
                 raise ValueError(f"'{part}' is not a SHA-256 (64 lower-case hex digits)")
         return value
+
+    @field_validator("malignancy")
+    @classmethod
+    def _known_method(cls, value: str) -> str:
+        if value.startswith("=") and value not in MALIGNANCY_METHODS:
+            known = " or ".join(MALIGNANCY_METHODS)
+            raise ValueError(f"no such method: write {known}, or the name of a column")
+        return value
+
+    @model_validator(mode="after")
+    def _method_needs_lineage(self) -> AtlasRow:
+        if self.malignancy in MALIGNANCY_METHODS and not self.lineage.strip(" ;"):
+            raise ValueError(
+                f"malignancy {self.malignancy} needs the cell types the disease arises in, "
+                "in the column lineage"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_checksum_per_url(self) -> AtlasRow:

@@ -9,8 +9,8 @@ from targetscore.fetch.atlas import (
 )
 from targetscore.fetch.download import Patience
 from targetscore.fetch.manifest import Fetched, FetchedFile, from_manifest, to_manifest
-from targetscore.fetch.progress import Progress
 from targetscore.fetch.sources import local_path
+from targetscore.progress import Progress
 
 __all__ = [
     "Fetched",

@@ -10,9 +10,9 @@ from targetscore.errors import FetchError, Problem, RegistryError, raise_all
 from targetscore.fetch.download import Patience, download
 from targetscore.fetch.local import folder_files, hash_file, inspect_local
 from targetscore.fetch.manifest import PINNED, SIMULATED, UNKNOWN, Fetched, FetchedFile
-from targetscore.fetch.progress import Progress
 from targetscore.fetch.sources import Source, simulated, sources
 from targetscore.fetch.unpack import unpack
+from targetscore.progress import Progress
 
 
 def fetch_atlas(

@@ -14,9 +14,9 @@ from targetscore.fetch.connection import Final, Response, Restart, Retry, html_p
 from targetscore.fetch.local import NEW_VERSION, hash_file
 from targetscore.fetch.manifest import FetchedFile
 from targetscore.fetch.part import Part, beside, disk_error
-from targetscore.fetch.progress import Progress, size_text
 from targetscore.fetch.sources import Source
 from targetscore.io import write_text
+from targetscore.progress import Progress, size_text
 
 GAIN = 1 << 20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from targetscore.errors import FetchError, Problem, plain, raise_all
 from targetscore.fetch.manifest import FetchedFile, folder_checksum
-from targetscore.fetch.progress import Progress
 from targetscore.fetch.sources import Source
+from targetscore.progress import Progress
 
 CHUNK = 1 << 20
 NEW_VERSION = (

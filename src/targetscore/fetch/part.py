@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from targetscore.errors import ContractError, FetchError, plain
-from targetscore.fetch.progress import Progress
 from targetscore.fetch.sources import Source
 from targetscore.io import read_json, write_json
+from targetscore.progress import Progress
 
 CHUNK = 1 << 20
 

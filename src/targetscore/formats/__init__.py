@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
 from targetscore.errors import AtlasError, plain
-from targetscore.formats.base import BLOCK_VALUES, OpenAtlas
+from targetscore.formats.base import (
+    BLOCK_VALUES,
+    Names,
+    OpenAtlas,
+    RowBlock,
+    as_counts,
+    check_columns,
+)
 from targetscore.formats.geo_text import open_geo_text
 from targetscore.formats.h5ad import open_h5ad
 from targetscore.formats.tenx_mtx import open_tenx_mtx
 
-__all__ = ["BLOCK_VALUES", "FORMATS", "OpenAtlas", "open_atlas"]
+__all__ = [
+    "BLOCK_VALUES",
+    "FORMATS",
+    "OpenAtlas",
+    "RowBlock",
+    "as_counts",
+    "check_columns",
+    "open_atlas",
+]
 
 FORMATS = {"h5ad": open_h5ad, "tenx_mtx": open_tenx_mtx, "geo_text": open_geo_text}
 _BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
@@ -43,12 +60,21 @@ def open_atlas(row: AtlasRow, location: str) -> OpenAtlas:
     with _named(row, location):
         atlas = FORMATS[row.format](row, location)
 
-    def blocks() -> Iterator[tuple[int, sp.csr_matrix]]:
+    def rows(start: int, stop: int) -> Iterator[RowBlock]:
         with _named(row, location):
-            yield from atlas.blocks()
+            for block in atlas.rows(start, stop):
+                yield replace(block, load=partial(load, block))
+
+    def load(block: RowBlock) -> tuple[NDArray[Any], NDArray[Any]]:
+        with _named(row, location):
+            return block.load()
 
     def peek() -> None:
         with _named(row, location):
             atlas.peek()
 
-    return replace(atlas, blocks=blocks, peek=peek)
+    def read_names() -> Names:
+        with _named(row, location):
+            return atlas.read_names()
+
+    return replace(atlas, rows=rows, peek=peek, read_names=read_names)

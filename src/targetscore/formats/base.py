@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,48 @@ _HIGHEST_LOG = 20
 
 
 @dataclass(frozen=True)
+class RowBlock:
+    """Some consecutive rows of a matrix, not yet read.
+
+    Attributes
+    ----------
+    start
+        First row.
+    indptr
+        Where each row begins among the block's values, from 0, shape ``(n_rows + 1,)``.
+    n_bytes
+        Bytes of the file that hold it, 0 if the format cannot say.
+    load
+        Reads column numbers and counts as stored, both of shape ``(n_values,)``; it may be
+        called from any thread while the blocks are iterated over.
+    """
+
+    start: int
+    indptr: NDArray[np.int64]
+    n_bytes: int
+    load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+
+
+class Names(NamedTuple):
+    """Who the rows and columns of a matrix are.
+
+    Attributes
+    ----------
+    cells
+        One row per matrix row, in matrix order: ``cell`` (barcode) and the publisher's
+        columns.
+    gene_ids
+        Identifier of each gene as the publisher wrote it.
+    gene_symbols
+        Symbol of each gene, None where the format has none.
+    """
+
+    cells: pd.DataFrame
+    gene_ids: list[str]
+    gene_symbols: list[str | None]
+
+
+@dataclass(frozen=True)
 class OpenAtlas:
     """An atlas as its publisher ships it, opened but not read.
 
@@ -26,29 +70,87 @@ class OpenAtlas:
     ----------
     location
         File or folder, for messages.
-    cells
-        One row per matrix row, in matrix order: ``cell`` (barcode) and the publisher's
-        columns.
-    gene_ids
-        Identifier of each matrix column as the publisher wrote it.
-    gene_symbols
-        Symbol of each matrix column, None where the format has none.
     counts
         Where the raw counts were found, for example ``raw/X``.
-    blocks
-        Yields ``(first row, counts)``; counts are checked CSR matrices of int64, shape
-        ``(n_rows, n_genes)``, in row order, at most :data:`BLOCK_VALUES` values each.
+    shape
+        Rows and columns of the matrix.
+    read_names
+        Reads the names of rows and columns; :attr:`cells`, :attr:`gene_ids` and
+        :attr:`gene_symbols` call it once.
+    rows
+        ``rows(start, stop)`` yields the rows from ``start`` to ``stop`` in order, in blocks of
+        at most :data:`BLOCK_VALUES` values (or one row).
     peek
-        Reads and checks a few rows only, and raises what :attr:`blocks` would raise.
+        Reads and checks a few rows only, and raises what reading them all would raise.
+    gene_of_column
+        Position among the genes of each matrix column, -1 for a column that is no gene;
+        None if every column is a gene, in order.
+    row_lengths
+        ``row_lengths(start, stop)`` gives the stored values of each row without reading
+        them; None where rows are known only once they were read, in order.
     """
 
     location: str
-    cells: pd.DataFrame
-    gene_ids: list[str]
-    gene_symbols: list[str | None]
     counts: str
-    blocks: Callable[[], Iterator[tuple[int, sp.csr_matrix]]]
+    shape: tuple[int, int]
+    read_names: Callable[[], Names]
+    rows: Callable[[int, int], Iterator[RowBlock]]
     peek: Callable[[], None]
+    gene_of_column: NDArray[np.int32] | None = None
+    row_lengths: Callable[[int, int], NDArray[np.int64]] | None = None
+
+    @cached_property
+    def _names(self) -> Names:
+        return self.read_names()
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """Names and labels of the rows, see :class:`Names`."""
+        return self._names.cells
+
+    @property
+    def gene_ids(self) -> list[str]:
+        """Identifiers of the genes, see :class:`Names`."""
+        return self._names.gene_ids
+
+    @property
+    def gene_symbols(self) -> list[str | None]:
+        """Symbols of the genes, see :class:`Names`."""
+        return self._names.gene_symbols
+
+    def blocks(self) -> Iterator[tuple[int, sp.csr_matrix]]:
+        """Yield ``(first row, counts)`` in row order, counts as checked CSR of int64.
+
+        Raises
+        ------
+        MatrixError
+            If the matrix cannot be read or does not hold raw counts.
+        """
+        columns, n_columns = self.gene_of_column, self.shape[1]
+        for block in self.rows(0, self.shape[0]):
+            indices, values = block.load()
+            counts = as_counts(values, self.location, self.counts)
+            check_columns(indices, n_columns, self.location, self.counts)
+            shape = (len(block.indptr) - 1, n_columns)
+            matrix = sp.csr_matrix((counts, indices, block.indptr), shape=shape)
+            yield block.start, matrix if columns is None else matrix[:, columns >= 0]
+
+
+def stream_rows(
+    blocks: Iterable[tuple[int, sp.csr_matrix]], start: int, stop: int
+) -> Iterator[RowBlock]:
+    """Turn matrices that come in row order into row blocks, leaving out rows outside a range."""
+    for first, matrix in blocks:
+        low, high = max(start - first, 0), min(stop - first, matrix.shape[0])
+        if low < high:
+            part = matrix[low:high] if high - low < matrix.shape[0] else matrix
+            loaded = (part.indices, part.data)
+            yield RowBlock(first + low, part.indptr.astype(np.int64), 0, partial(given, loaded))
+
+
+def given(loaded: tuple[NDArray[Any], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what was read already (the ``load`` of a block that is in memory)."""
+    return loaded
 
 
 def row_ranges(indptr: NDArray[np.int64], limit: int = BLOCK_VALUES) -> Iterator[tuple[int, int]]:
@@ -67,6 +169,18 @@ def row_ranges(indptr: NDArray[np.int64], limit: int = BLOCK_VALUES) -> Iterator
         end = min(max(end, start + 1), n_rows)
         yield start, end
         start = end
+
+
+def check_columns(columns: NDArray[Any], n_columns: int, file: str, place: str) -> None:
+    """Raise :class:`~targetscore.errors.MatrixError` if a column number is out of range."""
+    if len(columns) and (int(columns.min()) < 0 or int(columns.max()) >= n_columns):
+        odd = next(int(v) for v in (columns.min(), columns.max()) if not 0 <= v < n_columns)
+        raise MatrixError.one(
+            file,
+            place,
+            f"the matrix cannot be read (a column index is out of range: {odd:,} of {n_columns:,})",
+            "delete the file and fetch it again",
+        )
 
 
 def as_counts(values: NDArray[np.generic], file: str, place: str) -> NDArray[np.int64]:

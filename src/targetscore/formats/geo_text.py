@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from targetscore.config.models import AtlasRow
 from targetscore.errors import AtlasError, MatrixError, Problem, listed, raise_all
-from targetscore.formats.base import OpenAtlas, as_counts, row_ranges
+from targetscore.formats.base import Names, OpenAtlas, as_counts, row_ranges, stream_rows
 
 _NAME = re.compile(r"^(?:GSM\d+_)?(?P<sample>.+)\.(?P<kind>dem|anno)\.txt(?:\.gz)?$")
 _BLOCK_BYTES = 4 << 20
@@ -52,22 +52,23 @@ def open_geo_text(row: AtlasRow, location: str) -> OpenAtlas:
         tables.append(table)
         genes.append((dem, _gene_names(dem)))
     raise_all(AtlasError, problems)
-    names = genes[0][1]
+    order = genes[0][1]
     for dem, others in genes[1:]:
-        if others != names:
+        if others != order:
             wrong = (
-                f"its {len(others):,} genes differ from the {len(names):,} of {genes[0][0].name}"
+                f"its {len(others):,} genes differ from the {len(order):,} of {genes[0][0].name}"
             )
             remedy = "register samples with different genes as separate atlases"
             raise AtlasError.one(dem, "first column", wrong, remedy)
+    matrices = [dem for dem, _ in pairs.values()]
+    names = Names(pd.concat(tables, ignore_index=True), order, list(order))
     return OpenAtlas(
         location=location,
-        cells=pd.concat(tables, ignore_index=True),
-        gene_ids=names,
-        gene_symbols=list(names),
         counts="*.dem.txt",
-        blocks=lambda: _blocks([dem for dem, _ in pairs.values()]),
-        peek=lambda: _peek([dem for dem, _ in pairs.values()]),
+        shape=(len(names.cells), len(order)),
+        read_names=lambda: names,
+        rows=lambda start, stop: stream_rows(_blocks(matrices), start, stop),
+        peek=lambda: _peek(matrices),
     )
 
 

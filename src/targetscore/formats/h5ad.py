@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,23 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
 from targetscore.errors import AtlasError, MatrixError, listed, near_matches
-from targetscore.formats.base import BLOCK_VALUES, OpenAtlas, as_counts, row_ranges
+from targetscore.formats.base import (
+    BLOCK_VALUES,
+    Names,
+    OpenAtlas,
+    RowBlock,
+    as_counts,
+    row_ranges,
+    stream_rows,
+)
+from targetscore.formats.chunks import Vector, damaged
+from targetscore.formats.turn import turned_rows
 
 _PEEK_ROWS = 200
-_WHOLE_CSC = 200_000_000
 
 
 def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
@@ -38,25 +49,33 @@ def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
     """
     with _open(location) as file:
         place = _find_counts(file, row.counts, location)
-        names = file["raw/var"] if place.startswith("raw/") else file["var"]
-        genes = _frame(names, location, "var")
+        shape = _shape(file[place])
+    return OpenAtlas(
+        location=location,
+        counts=place,
+        shape=shape,
+        read_names=lambda: _names(row, location, place, shape),
+        peek=lambda: _peek(location, place),
+        **_reads(location, place),
+    )
+
+
+def _names(row: AtlasRow, location: str, place: str, shape: tuple[int, int]) -> Names:
+    with _open(location) as file:
+        genes = _frame(
+            file["raw/var"] if place.startswith("raw/") else file["var"], location, "var"
+        )
         cells = _frame(file["obs"], location, "obs")
-        n_cells, n_genes = _shape(file[place])
-    for what, table, n in (("obs", cells, n_cells), ("var", genes, n_genes)):
+    for what, table, n in (("obs", cells, shape[0]), ("var", genes, shape[1])):
         if len(table) != n:
             wrong = f"{what} has {len(table):,} rows, the matrix has {n:,}"
             raise AtlasError.one(location, place, wrong, "the file is damaged; fetch it again")
     cells = cells.rename(columns={"cell": "cell_column"})
     cells.insert(0, "cell", cells.index.astype(str))
-    cells = cells.reset_index(drop=True)
-    return OpenAtlas(
-        location=location,
-        cells=cells,
-        gene_ids=_gene_ids(genes, row.gene_id, location),
-        gene_symbols=_gene_symbols(genes, row.gene_symbol, location),
-        counts=place,
-        blocks=lambda: _blocks(location, place),
-        peek=lambda: _peek(location, place),
+    return Names(
+        cells.reset_index(drop=True),
+        _gene_ids(genes, row.gene_id, location),
+        _gene_symbols(genes, row.gene_symbol, location),
     )
 
 
@@ -169,74 +188,105 @@ def _peek(location: str, place: str) -> None:
         try:
             _sample(file, place, location)
         except (OSError, RuntimeError) as error:
-            raise _damaged(location, place, error) from error
+            raise damaged(location, place, error) from error
 
 
-def _damaged(location: str, place: str, error: Exception) -> MatrixError:
-    return MatrixError.one(
-        location,
-        place,
-        f"the matrix cannot be read ({error})",
-        "delete the file and fetch it again",
-    )
-
-
-def _blocks(location: str, place: str) -> Iterator[tuple[int, sp.csr_matrix]]:
+def _reads(location: str, place: str) -> dict[str, Any]:
+    """Return how the rows of the matrix are read: the fields of an open atlas."""
     with _open(location) as file:
-        matrix = file[place]
-        encoding = _encoding(matrix)
-        source = {"dense": _dense, "csr": _csr, "csc": _csc}[encoding]
+        encoding = _encoding(file[place])
+    source = {"dense": _dense, "csr": _csr, "csc": _csc}[encoding]
+
+    def rows(start: int, stop: int) -> Iterator[RowBlock]:
+        # Closed when the last block that reads from it is gone, maybe after this generator.
+        file = _open(location)
         try:
-            yield from source(matrix, location, place)
-        except (OSError, RuntimeError, IndexError) as error:
-            raise _damaged(location, place, error) from error
+            yield from source(file[place], (location, place), start, stop)
+        except (OSError, RuntimeError, IndexError, ValueError) as error:
+            raise damaged(location, place, error) from error
+
+    def row_lengths(start: int, stop: int) -> NDArray[np.int64]:
+        with _open(location) as file:
+            return np.diff(row_pointer(file[place], _shape(file[place])[0], start, stop))
+
+    return {"rows": rows, "row_lengths": row_lengths if encoding == "csr" else None}
 
 
-def _csr(matrix: Any, location: str, place: str) -> Iterator[tuple[int, sp.csr_matrix]]:
-    n_genes = _shape(matrix)[1]
+def row_pointer(matrix: Any, n_rows: int, start: int, stop: int) -> NDArray[np.int64]:
+    """Return where rows begin among the values of an HDF5 group, shape ``(stop - start + 1,)``.
+
+    Raises
+    ------
+    ValueError
+        If the pointer does not fit the matrix.
+    """
+    stored, n_values = matrix["indptr"], matrix["data"].shape[0]
+    if stored.shape[0] != n_rows + 1:
+        raise ValueError(f"the row pointer holds {stored.shape[0]:,} numbers for {n_rows:,} rows")
+    if matrix["indices"].shape[0] != n_values:
+        raise ValueError("there are not as many column numbers as values")
+    pointer = stored[start : stop + 1].astype(np.int64)
+    if (np.diff(pointer) < 0).any() or pointer[0] < 0 or pointer[-1] > n_values:
+        raise ValueError("the row pointer is inconsistent")
+    return pointer
+
+
+def sparse_rows(
+    matrix: Any, n_rows: int, location: str, start: int, stop: int
+) -> Iterator[RowBlock]:
+    """Yield rows of an HDF5 group with indptr, indices and data in row order (CSR).
+
+    Parameters
+    ----------
+    matrix
+        The group.
+    n_rows
+        Rows of the whole matrix.
+    location
+        The file.
+    start, stop
+        Rows wanted.
+    """
+    pointer = row_pointer(matrix, n_rows, start, stop)
+    indices, data = Vector(matrix["indices"], location), Vector(matrix["data"], location)
+    for low, high in row_ranges(pointer):
+        a, b = int(pointer[low]), int(pointer[high])
+        n_bytes = indices.stored_bytes(a, b) + data.stored_bytes(a, b)
+        load = partial(_load, indices, data, a, b)
+        yield RowBlock(start + low, pointer[low : high + 1] - a, n_bytes, load)
+
+
+def _load(indices: Vector, data: Vector, a: int, b: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    return indices.read(a, b), data.read(a, b)
+
+
+def _csr(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
+    return sparse_rows(matrix, _shape(matrix)[0], where[0], start, stop)
+
+
+def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
+    step = max(1, BLOCK_VALUES // max(matrix.shape[1], 1))
+    for first in range(start, stop, step):
+        rows = matrix[first : min(first + step, stop)]
+        counts = as_counts(rows.ravel(), *where).reshape(rows.shape)
+        yield from stream_rows([(first, sp.csr_matrix(counts))], start, stop)
+
+
+def _csc(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
+    shape, n_values = _shape(matrix), matrix["data"].shape[0]
     indptr = matrix["indptr"][:].astype(np.int64)
-    if (len(indptr) and (np.diff(indptr) < 0).any()) or indptr[-1] > matrix["data"].shape[0]:
-        raise _damaged(location, place, ValueError("the row pointer is inconsistent"))
-    for start, end in row_ranges(indptr):
-        a, b = int(indptr[start]), int(indptr[end])
-        indices = matrix["indices"][a:b].astype(np.int64)
-        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n_genes):
-            raise _damaged(location, place, ValueError("a column index is out of range"))
-        data = as_counts(matrix["data"][a:b], location, place)
-        pointer = indptr[start : end + 1] - a
-        yield start, sp.csr_matrix((data, indices, pointer), shape=(end - start, n_genes))
-
-
-def _dense(matrix: Any, location: str, place: str) -> Iterator[tuple[int, sp.csr_matrix]]:
-    n_cells, n_genes = matrix.shape
-    step = max(1, BLOCK_VALUES // max(n_genes, 1))
-    for start in range(0, n_cells, step):
-        rows = matrix[start : start + step]
-        counts = as_counts(rows.ravel(), location, place).reshape(rows.shape)
-        yield start, sp.csr_matrix(counts)
-
-
-def _csc(matrix: Any, location: str, place: str) -> Iterator[tuple[int, sp.csr_matrix]]:
-    n_values = matrix["data"].shape[0]
-    if n_values > _WHOLE_CSC:
-        raise MatrixError.one(
-            location,
-            place,
-            f"is stored gene by gene (CSC) with {n_values:,} values, too many to turn in memory",
-            "write it cell by cell: anndata.read_h5ad(file), X.tocsr(), write_h5ad(new file)",
-        )
-    n_cells, n_genes = _shape(matrix)
-    data = as_counts(matrix["data"][:], location, place)
-    indices = matrix["indices"][:].astype(np.int64)
-    indptr = matrix["indptr"][:].astype(np.int64)
-    consistent = len(indptr) == n_genes + 1 and indptr[0] == 0 and indptr[-1] == len(data)
-    if not consistent or (np.diff(indptr) < 0).any() or len(indices) != len(data):
-        raise _damaged(location, place, ValueError("the column pointer is inconsistent"))
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n_cells):
-        raise _damaged(location, place, ValueError("a row index is out of range"))
-    turned = sp.csc_matrix((data, indices, indptr), shape=(n_cells, n_genes)).tocsr()
-    for start, end in row_ranges(turned.indptr.astype(np.int64)):
-        yield start, turned[start:end]
+    consistent = len(indptr) == shape[1] + 1 and indptr[0] == 0 and indptr[-1] == n_values
+    if not consistent or (np.diff(indptr) < 0).any() or matrix["indices"].shape[0] != n_values:
+        raise ValueError("the column pointer is inconsistent")
+    indices, data = (Vector(matrix[name], where[0]) for name in ("indices", "data"))
+    yield from turned_rows(
+        indptr,
+        indices.read,
+        data.read,
+        shape,
+        start,
+        stop,
+    )
 
 
 def _column(table: pd.DataFrame, name: str, location: str, field: str) -> pd.Series:

@@ -12,7 +12,14 @@ import scipy.sparse as sp
 
 from targetscore.config.models import AtlasRow
 from targetscore.errors import AtlasError, MatrixError, listed
-from targetscore.formats.base import BLOCK_VALUES, OpenAtlas, as_counts, row_ranges
+from targetscore.formats.base import (
+    BLOCK_VALUES,
+    Names,
+    OpenAtlas,
+    as_counts,
+    row_ranges,
+    stream_rows,
+)
 
 _GENE_TYPES = frozenset({"Gene Expression", ""})
 
@@ -39,13 +46,17 @@ def open_tenx_mtx(row: AtlasRow, location: str) -> OpenAtlas:
     kinds = features[2] if 2 in features else pd.Series("", index=features.index)
     is_gene = kinds.isin(_GENE_TYPES).to_numpy()
     symbols = features[1] if 1 in features else features[0]
+    names = Names(
+        pd.DataFrame({"cell": barcodes.astype(str)}),
+        features.loc[is_gene, 0].tolist(),
+        list(symbols[is_gene]),
+    )
     return OpenAtlas(
         location=location,
-        cells=pd.DataFrame({"cell": barcodes.astype(str)}),
-        gene_ids=features.loc[is_gene, 0].tolist(),
-        gene_symbols=list(symbols[is_gene]),
         counts=matrix.name,
-        blocks=lambda: _blocks(matrix, is_gene),
+        shape=(n_cells, int(is_gene.sum())),
+        read_names=lambda: names,
+        rows=lambda start, stop: stream_rows(_blocks(matrix, is_gene), start, stop),
         peek=lambda: _peek(matrix),
     )
 

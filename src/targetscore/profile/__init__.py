@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import pyarrow as pa
 
-from targetscore.errors import MatrixError
-from targetscore.profile.groups import group_cells, library_columns
-from targetscore.profile.sums import (
-    expression_tables,
-    genes_of,
-    layout_of,
-    merge_runs,
-    partial_sums,
-)
+from targetscore.contracts import EXPRESSION, PANEL
+from targetscore.detections import gene_counts
+from targetscore.errors import ContractError
+from targetscore.formats import OpenAtlas
+from targetscore.packs import Pack, open_pack
+from targetscore.profile.groups import GROUP_KEY, library_columns, number_groups
+from targetscore.profile.layout import Layout, layout_of
+from targetscore.profile.packing import changed, write_pack
+from targetscore.profile.sums import Sums, sum_groups
+from targetscore.progress import Progress, cells_text
 
-__all__ = ["Profile", "profile_cells"]
+__all__ = [
+    "CELL_COLUMNS",
+    "Profile",
+    "pack_rows",
+    "panel_of_packs",
+    "profile_packs",
+    "rows_of_shard",
+]
 
-logger = logging.getLogger(__name__)
-_REPORT_SECONDS = 10.0
+CELL_COLUMNS = ("row", *GROUP_KEY)
+"""Columns of ``ingest/cells`` that a profile needs."""
+
+_OUT_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -41,76 +51,179 @@ class Profile:
     """
 
     groups: pd.DataFrame
-    expression: Iterator[pd.DataFrame]
+    expression: Iterator[pa.Table]
 
 
-def profile_cells(
-    atlas: str,
-    cells: pd.DataFrame,
+def rows_of_shard(n_rows: int, shard: int, n_shards: int) -> tuple[int, int]:
+    """Return the rows of the matrix that shard 1 … ``n_shards`` packs, from and up to."""
+    return n_rows * (shard - 1) // n_shards, n_rows * shard // n_shards
+
+
+def pack_rows(
+    atlas: OpenAtlas,
+    cells: Iterable[pd.DataFrame],
     genes: pd.DataFrame,
-    blocks: Iterator[tuple[int, sp.csr_matrix]],
-    workspace: str,
+    path: str | os.PathLike[str],
+    *,
+    shard: int = 1,
+    n_shards: int = 1,
+    threads: int = 1,
+) -> None:
+    """Pack one shard of an atlas: its raw counts once more, in the order of their groups.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    cells, genes
+        Contracts ``ingest/cells`` (at least ``row`` and the group key; whole or in pieces) and
+        ``ingest/genes``.
+    path
+        Where the pack is written, atomically.
+    shard, n_shards
+        Which of how many equal ranges of rows, from 1.
+    threads
+        Threads that read and pack.
+
+    Raises
+    ------
+    MatrixError
+        If the matrix cannot be read, does not hold counts, or is not the one ingested.
+    StorageError
+        If there is no room for the pack.
+    """
+    start, stop = rows_of_shard(atlas.shape[0], shard, n_shards)
+    groups, group_of_row, n_rows = number_groups(cells, start, stop)
+    if n_rows > atlas.shape[0]:
+        raise changed(atlas.location, f"has {atlas.shape[0]:,} rows, {n_rows:,} were ingested")
+    layout = layout_of(genes)
+    write_pack(
+        atlas,
+        group_of_row,
+        len(groups),
+        layout,
+        path,
+        layout.digest(groups),
+        start=start,
+        threads=threads,
+    )
+
+
+def profile_packs(
+    atlas: str,
+    cells: Iterable[pd.DataFrame],
+    genes: pd.DataFrame,
+    paths: Sequence[str | os.PathLike[str]],
+    threads: int = 1,
 ) -> Profile:
-    """Add up an atlas per group and gene in bounded memory.
+    """Add up the packs of an atlas per group and gene.
 
     Parameters
     ----------
     atlas
         Name of the atlas.
     cells, genes
-        Contracts ``ingest/cells`` and ``ingest/genes``.
-    blocks
-        ``(first row, counts)`` in row order, as :class:`targetscore.formats.OpenAtlas` gives.
-    workspace
-        Existing folder for partial sums; they stay there until the expression is read.
+        As in :func:`pack_rows`.
+    paths
+        The packs of all its rows, in any order.
+    threads
+        Threads that sum.
 
     Raises
     ------
-    MatrixError
-        If the matrix has fewer rows than cells were labelled, or other columns.
+    ContractError
+        If a pack is damaged, was made with other labels or genes, or does not hold every cell.
     """
-    groups, group_of_row = group_cells(cells)
+    groups = number_groups(cells, 0, 0)[0]
     layout = layout_of(genes)
-    runs: list[Path] = []
-    depth: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    n_rows, started, told = 0, time.monotonic(), time.monotonic()
-    for start, block in blocks:
-        if block.shape[1] != len(layout.gene_of_column):
-            wrong = f"has {block.shape[1]:,} columns, {len(layout.gene_of_column):,} were ingested"
-            raise _changed(atlas, wrong)
-        n_rows = start + block.shape[0]
-        group = group_of_row[start:n_rows]
-        group = np.pad(group, (0, block.shape[0] - len(group)), constant_values=-1)
-        kept = np.flatnonzero(group >= 0)
-        counts = genes_of(block[kept] if len(kept) < len(group) else block, layout)
-        total = np.asarray(counts.sum(axis=1), dtype=np.int64).ravel()
-        library = counts @ (~layout.masked).astype(np.int64)
-        depth.append((group[kept], total, library))
-        run = Path(workspace) / f"{len(runs):06d}.npy"
-        np.save(run, partial_sums(counts, group[kept], library))
-        runs.append(run)
-        if time.monotonic() - told > _REPORT_SECONDS:
-            told = time.monotonic()
-            rate = n_rows / (told - started)
-            logger.info("%s: %s cells read, %s cells/s", atlas, f"{n_rows:,}", f"{rate:,.0f}")
-    if n_rows < len(group_of_row):
-        raise _changed(atlas, f"has {n_rows:,} rows, {len(group_of_row):,} were ingested")
-    group, total, library = (np.concatenate(parts) for parts in zip(*depth, strict=True))
-    groups = groups.join(library_columns(group, total, library, len(groups)))
+    packs = [open_pack(path) for path in paths]
+    _check(packs, groups, layout)
+    groups = groups.join(library_columns(packs))
     groups.insert(1, "atlas", atlas)
-    seconds = time.monotonic() - started
-    logger.info(
-        "%s: %s cells in %s groups read in %.1f s",
-        atlas,
-        f"{n_rows:,}",
-        f"{len(groups):,}",
-        seconds,
-    )
-    merged = merge_runs(runs, len(groups), len(layout.gene_ids))
-    return Profile(groups, expression_tables(merged, layout.gene_ids))
+    return Profile(groups, _expression(atlas, packs, layout, threads))
 
 
-def _changed(atlas: str, wrong: str) -> MatrixError:
-    return MatrixError.one(
-        atlas, "matrix", wrong, "the file changed after ingest; run again from the start"
-    )
+def panel_of_packs(
+    cells: Iterable[pd.DataFrame],
+    genes: pd.DataFrame,
+    paths: Sequence[str | os.PathLike[str]],
+    panel: Collection[str],
+) -> Iterator[pa.Table]:
+    """Yield the counts of some genes cell by cell, gene after gene.
+
+    Parameters
+    ----------
+    cells, genes, paths
+        As in :func:`profile_packs`; the packs in the order of their rows.
+    panel
+        Ensembl ids; those the atlas does not measure are left out.
+
+    Yields
+    ------
+    pyarrow.Table
+        Contract ``profile/panel``.
+
+    Raises
+    ------
+    ContractError
+        As :func:`profile_packs`.
+    """
+    groups, layout = number_groups(cells, 0, 0)[0], layout_of(genes)
+    numbers = np.flatnonzero(np.isin(layout.gene_ids.astype(str), sorted(panel)))
+    words = pa.array(layout.gene_ids[numbers], pa.string())
+    packs = [open_pack(path) for path in paths]
+    with ExitStack() as stack:
+        for pack in packs:
+            stack.callback(pack.close)
+        _check(packs, groups, layout)
+        yield PANEL.schema().empty_table()
+        for found in gene_counts(packs, numbers.tolist()):
+            gene = pa.DictionaryArray.from_arrays(pa.array(found.gene, pa.int32()), words)
+            group = pa.array(found.group, pa.int32())
+            columns = [gene, group, *map(pa.array, (found.row, found.count, found.library))]
+            yield pa.Table.from_arrays(columns, schema=PANEL.schema())
+
+
+def _check(packs: Sequence[Pack], groups: pd.DataFrame, layout: Layout) -> None:
+    made_of = layout.digest(groups)
+    remedy = "delete the packs and run again"
+    for pack in packs:
+        if pack.made_of != made_of:
+            wrong = "was made with other cell labels or genes"
+            raise ContractError.one(pack.path, "", wrong, remedy)
+    found = np.sum([np.diff(pack.group_start) for pack in packs], axis=0)
+    if not np.array_equal(found, groups["n_cells"]):
+        wrong = f"the packs hold {found.sum():,} cells, {groups['n_cells'].sum():,} were ingested"
+        raise ContractError.one(packs[0].path.parent, "", wrong, remedy)
+
+
+def _expression(
+    atlas: str, packs: Sequence[Pack], layout: Layout, threads: int
+) -> Iterator[pa.Table]:
+    """Cut the sums into tables of a fixed size, which packs and threads cannot shift."""
+    words = pa.array(layout.gene_ids, pa.string())
+    shown = Progress()
+    shown.start(f"{atlas}: adding up", int(sum(p.group_start[-1] for p in packs)), text=cells_text)
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    with ExitStack() as stack:
+        for pack in packs:
+            stack.callback(pack.close)
+        for batch, n_cells in sum_groups(packs, threads, partial(_batch, words)):
+            waiting.append(batch)
+            n_waiting += len(batch)
+            shown.advance(n_cells)
+            while n_waiting >= _OUT_ROWS:
+                whole = pa.Table.from_batches(waiting)
+                yield whole.slice(0, _OUT_ROWS)
+                waiting = whole.slice(_OUT_ROWS).to_batches()
+                n_waiting -= _OUT_ROWS
+    shown.conclude()
+    yield pa.Table.from_batches(waiting, EXPRESSION.schema())
+
+
+def _batch(words: pa.Array, sums: Sums) -> tuple[pa.RecordBatch, int]:
+    gene, *numbers = sums.columns
+    genes = pa.DictionaryArray.from_arrays(pa.array(gene), words, safe=False)
+    columns = [pa.array(sums.group), genes, *map(pa.array, numbers)]
+    return pa.RecordBatch.from_arrays(columns, schema=EXPRESSION.schema()), sums.n_cells

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from targetscore.errors import MatrixError
 from targetscore.libraries import library_bins
+from targetscore.packs import Pack
 
 GROUP_KEY = (
     "population",
@@ -22,74 +26,114 @@ GROUP_KEY = (
 )
 
 
-def group_cells(cells: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int32]]:
+def number_groups(
+    tables: Iterable[pd.DataFrame], start: int, stop: int
+) -> tuple[pd.DataFrame, NDArray[np.int32], int]:
     """Give the groups of an atlas numbers in the order of :data:`GROUP_KEY`.
 
     Parameters
     ----------
-    cells
-        Contract ``ingest/cells``.
+    tables
+        Contract ``ingest/cells`` (the key and ``row``), whole or in pieces.
+    start, stop
+        Rows of the matrix whose groups are wanted; the numbers are those of the whole atlas.
 
     Returns
     -------
     groups
-        One row per group with its key, ``group_id`` and ``n_cells``.
+        One row per group of the whole atlas with its key, ``group_id`` and ``n_cells``.
     group_of_row
-        Group of each matrix row up to the last kept one, -1 for rejected cells.
+        Group of each row from ``start`` to ``stop``, -1 for rejected cells, shape
+        ``(stop - start,)``.
+    n_rows
+        Rows the matrix must have: one more than the last row with a label.
     """
-    plain = cells[list(GROUP_KEY)].astype("object")
-    grouped = plain.groupby(list(GROUP_KEY), sort=True)
-    groups = grouped.size().rename("n_cells").reset_index()
+    number_of: dict[tuple[str, ...], int] = {}
+    n_cells: list[int] = []
+    found = np.full(stop - start, -1, dtype=np.int32)
+    n_rows = 0
+    for table in tables:
+        key, codes = _combinations(table)
+        numbers = np.array([number_of.setdefault(k, len(number_of)) for k in key], np.int32)
+        n_cells += [0] * (len(number_of) - len(n_cells))
+        for number, n in zip(numbers, np.bincount(codes, minlength=len(key)), strict=True):
+            n_cells[number] += int(n)
+        rows = table["row"].to_numpy()
+        n_rows = max(n_rows, int(rows.max(initial=-1)) + 1)
+        here = (rows >= start) & (rows < stop)
+        found[rows[here] - start] = numbers[codes[here]]
+    keys = sorted(number_of)
+    groups = pd.DataFrame(keys, columns=list(GROUP_KEY), dtype=object)
+    groups["n_cells"] = np.array([n_cells[number_of[k]] for k in keys], dtype=np.int64)
     groups.insert(0, "group_id", np.arange(len(groups), dtype=np.int32))
-    rows = cells["row"].to_numpy()
-    group_of_row = np.full(int(rows.max()) + 1 if len(rows) else 0, -1, dtype=np.int32)
-    group_of_row[rows] = grouped.ngroup().to_numpy()
-    return groups, group_of_row
+    rank = np.full(len(keys) + 1, -1, dtype=np.int32)
+    rank[[number_of[k] for k in keys]] = groups["group_id"]
+    return groups, rank[found], n_rows
 
 
-def library_columns(
-    group: NDArray[np.int32], total: NDArray[np.int64], library: NDArray[np.int64], n_groups: int
-) -> pd.DataFrame:
+def _combinations(table: pd.DataFrame) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+    """Return the distinct keys of a table, and which of them each row has."""
+    combined = np.zeros(len(table), dtype=np.int64)
+    for column in GROUP_KEY:
+        codes, words = pd.factorize(table[column])
+        combined = pd.factorize(combined * max(len(words), 1) + codes)[0]
+    first = np.unique(combined, return_index=True)[1]
+    keys = table.iloc[first][list(GROUP_KEY)].astype(str)
+    return list(keys.itertuples(index=False, name=None)), combined
+
+
+def library_columns(packs: Sequence[Pack]) -> pd.DataFrame:
     """Summarise depth per group.
 
     Parameters
     ----------
-    group
-        Group of each kept cell, shape ``(n_cells,)``.
-    total
-        All UMI counts of each cell.
-    library
-        UMI counts of each cell without masked genes.
-    n_groups
-        Number of groups.
+    packs
+        Packs of the same groups.
 
     Returns
     -------
     pandas.DataFrame
         ``total_counts``, ``library_counts``, ``n_empty_libraries``, ``library_bin`` and
         ``library_cells``, one row per group.
+
+    Raises
+    ------
+    MatrixError
+        If a sum would not fit into 64 bits.
     """
-    filled = library > 0
-    bins = library_bins(library[filled])
-    members = pd.DataFrame({"group": group[filled], "bin": bins})
-    histogram = members.groupby(["group", "bin"], sort=True).size().reset_index(name="n")
-    by_group = dict(iter(histogram.groupby("group", sort=True)))
-    none = histogram.iloc[:0]
-    lists = [by_group.get(g, none) for g in range(n_groups)]
+    n_groups = len(packs[0].group_start) - 1
+    sums = np.zeros((3, n_groups), dtype=np.int64)
+    keys, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for pack in packs:
+        group = np.repeat(np.arange(n_groups), np.diff(pack.group_start))
+        library = np.asarray(pack.cells["library"])
+        total = np.asarray(pack.cells["total"])
+        _check_range(pack, total)
+        for row, values in zip(sums, (total, library, library == 0), strict=True):
+            np.add.at(row, group, values)
+        filled = library > 0
+        own, n = np.unique(group[filled] << 32 | library_bins(library[filled]), return_counts=True)
+        keys.append(own)
+        numbers.append(n)
+    seen, place = np.unique(np.concatenate(keys), return_inverse=True)
+    cells = np.zeros(len(seen), dtype=np.int64)
+    np.add.at(cells, place, np.concatenate(numbers))
+    edges = np.searchsorted(seen >> 32, np.arange(1, n_groups))
     return pd.DataFrame(
         {
-            "total_counts": _sum_by(group, total, n_groups),
-            "library_counts": _sum_by(group, library, n_groups),
-            "n_empty_libraries": _sum_by(group, (~filled).astype(np.int64), n_groups),
-            "library_bin": [part["bin"].tolist() for part in lists],
-            "library_cells": [part["n"].tolist() for part in lists],
+            "total_counts": sums[0],
+            "library_counts": sums[1],
+            "n_empty_libraries": sums[2],
+            "library_bin": [b.tolist() for b in np.split(seen & 0xFFFFFFFF, edges)][:n_groups],
+            "library_cells": [c.tolist() for c in np.split(cells, edges)][:n_groups],
         }
     )
 
 
-def _sum_by(
-    group: NDArray[np.int32], values: NDArray[np.int64], n_groups: int
-) -> NDArray[np.int64]:
-    sums = np.zeros(n_groups, dtype=np.int64)
-    np.add.at(sums, group, values)
-    return sums
+def _check_range(pack: Pack, total: NDArray[np.int64]) -> None:
+    """Refuse what could overflow the sums; no atlas of UMI counts comes near it."""
+    too_many = len(total) >= 1 << 27
+    if too_many or total.astype(np.float64).sum() >= 2.0**62:
+        wrong = f"{len(total):,} cells or their counts are too many to be added up exactly"
+        remedy = "cut the atlas into several rows of the registry"
+        raise MatrixError.one(pack.path, "", wrong, remedy)

@@ -27,7 +27,7 @@ from targetscore.fetch import (
     to_manifest,
     verify_local,
 )
-from targetscore.fetch.progress import size_text, time_text
+from targetscore.progress import size_text, time_text
 from targetscore.fetch.sources import LONGEST_NAME, SIDECARS, file_name, sources
 from targetscore.logs import logger
 

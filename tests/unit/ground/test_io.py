@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -79,24 +80,48 @@ def test_interrupted_write_leaves_nothing(tmp_path):
 
 
 def test_pieces_must_ascend(tmp_path):
-    def piece(group: int) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "group_id": np.array([group], dtype="int32"),
-                "gene_id": pd.Categorical(["ENSG1"]),
-                "n_detected": [1],
-                "thinned_detected": [1.0],
-                "sum_counts": [1],
-                "sum_log1p_cp10k": [1.0],
-                "sumsq_log1p_cp10k": [1.0],
-            }
-        )
-
-    write_tables([piece(0), piece(1)], tmp_path / "e.parquet", EXPRESSION, {})
+    write_tables([piece([0]), piece([1])], tmp_path / "e.parquet", EXPRESSION, {})
     assert pq.ParquetFile(tmp_path / "e.parquet").num_row_groups == 2
-    with pytest.raises(ContractError, match="not ascending"):
-        write_tables([piece(1), piece(1)], tmp_path / "f.parquet", EXPRESSION, {})
-    assert not (tmp_path / "f.parquet").exists()
+    found = read_table(tmp_path / "e.parquet", EXPRESSION)
+    assert found["group_id"].tolist() == [0, 1]
+    for pieces in ([piece([1]), piece([1])], [piece([1]), piece([0])], [piece([0, 0])]):
+        with pytest.raises(ContractError, match="not ascending"):
+            write_tables(pieces, tmp_path / "f.parquet", EXPRESSION, {})
+        assert not (tmp_path / "f.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"thinned_detected": [-1.0]}, "thinned_detected: -1 to -1"),
+        ({"thinned_detected": [np.nan]}, "thinned_detected: values are not finite"),
+        ({"n_detected": pa.array([None], pa.int64())}, "n_detected: values are missing"),
+    ],
+)
+def test_a_piece_that_breaks_the_contract_is_not_written(change, says, tmp_path):
+    with pytest.raises(ContractError, match=says):
+        write_tables([piece([0], **change)], tmp_path / "f.parquet", EXPRESSION, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def piece(groups: list[int], **change) -> pa.Table:
+    """A table of the contract ``profile/expression`` with one gene per group."""
+    n = len(groups)
+    columns = {
+        "group_id": pa.array(groups, pa.int32()),
+        "gene_id": pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), ["ENSG1"]),
+        "n_detected": [1] * n,
+        "thinned_detected": [1.0] * n,
+        "sum_counts": [1] * n,
+        "sum_log1p_cp10k": [1.0] * n,
+        "sumsq_log1p_cp10k": [1.0] * n,
+    }
+    arrays = [change.get(f.name, columns[f.name]) for f in EXPRESSION.schema()]
+    typed = [
+        pa.array(a, f.type) if isinstance(a, list) else a
+        for a, f in zip(arrays, EXPRESSION.schema(), strict=True)
+    ]
+    return pa.Table.from_arrays(typed, schema=EXPRESSION.schema())
 
 
 def test_damaged_files_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Progress of a long transfer: one line on a terminal, few lines in a log."""
+"""Progress of long work: one line on a terminal, few lines in a log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TextIO
 
 from targetscore.errors import plain
 from targetscore.logs import logger
+
+__all__ = ["Progress", "size_text", "time_text"]
 
 DRAW_EVERY = 0.2
 LOG_EVERY = 30.0
@@ -32,11 +34,16 @@ def time_text(seconds: float) -> str:
     return f"{hour}:{minute:02d}:{second:02d}"
 
 
+def cells_text(n_cells: float) -> str:
+    """Return a number of cells for people."""
+    return f"{n_cells:,.0f} cells"
+
+
 class Progress:
-    """Shows bytes, rate and time left of one transfer after another.
+    """Shows amount, rate and time left of one piece of work after another.
 
     On a terminal one line is redrawn, at most five times per second; the log gets a line
-    every 30 seconds.
+    every 30 seconds. Work is counted in bytes, or in other units with the bytes beside.
 
     Parameters
     ----------
@@ -54,25 +61,43 @@ class Progress:
         self._clock = clock
         self.start("", None)
 
-    def start(self, label: str, total: int | None, done: int = 0) -> None:
-        """Begin a transfer of which some bytes may be there already.
+    def start(
+        self,
+        label: str,
+        total: int | None,
+        done: int = 0,
+        text: Callable[[float], str] = size_text,
+    ) -> None:
+        """Begin work of which some may be done already.
 
         Parameters
         ----------
         label
-            What is transferred.
+            What is worked on.
         total
-            Its size in bytes, None if unknown.
+            Its amount, in bytes unless ``text`` says otherwise; None if unknown.
         done
-            Bytes that are there; they do not count for the rate.
+            The amount that is there; it does not count for the rate.
+        text
+            How an amount is written for people.
         """
         self._label, self._total, self._done, self._before = plain(label, 60), total, done, done
+        self._text, self._bytes = text, 0
         self._begun = self._logged = self._clock()
         self._drawn = self._begun - DRAW_EVERY
 
-    def advance(self, n_bytes: int) -> None:
-        """Count bytes that arrived, and draw or log if it is time to."""
-        self._done += n_bytes
+    def advance(self, amount: int, n_bytes: int = 0) -> None:
+        """Count what was done, and draw or log if it is time to.
+
+        Parameters
+        ----------
+        amount
+            What was added, in the unit of ``total``.
+        n_bytes
+            Bytes read for it, where the amount is not in bytes itself.
+        """
+        self._done += amount
+        self._bytes += n_bytes
         now = self._clock()
         if self._terminal and now - self._drawn >= DRAW_EVERY:
             self._drawn = now
@@ -84,11 +109,11 @@ class Progress:
             self.say(self.line())
 
     def line(self) -> str:
-        """Return the state of the transfer as one line."""
+        """Return the state of the work as one line."""
         seconds = self._clock() - self._begun
         rate = (self._done - self._before) / seconds if seconds > 0 else 0.0
-        of = f" of {size_text(self._total)}" if self._total is not None else ""
-        text = f"{self._label}: {size_text(self._done)}{of}, {size_text(rate)}/s"
+        of = f" of {self._text(self._total)}" if self._total is not None else ""
+        text = f"{self._label}: {self._text(self._done)}{of}{self._rates()}"
         if self._total is not None and rate > 0:
             text += f", {time_text((self._total - self._done) / rate)} left"
         return text
@@ -101,6 +126,18 @@ class Progress:
     def finish(self) -> None:
         """Remove the progress line."""
         self._clear()
+
+    def conclude(self) -> None:
+        """Log what was done, in which time and at which rate."""
+        seconds = self._clock() - self._begun
+        self.say(f"{self._label}: {self._text(self._done)} in {time_text(seconds)}{self._rates()}")
+
+    def _rates(self) -> str:
+        seconds = self._clock() - self._begun
+        if seconds <= 0:
+            return ""
+        text = f", {self._text((self._done - self._before) / seconds)}/s"
+        return text + (f", {size_text(self._bytes / seconds)}/s" if self._bytes else "")
 
     def _clear(self) -> None:
         if self._terminal:

@@ -1,0 +1,258 @@
+"""The loops over counts, compiled. Sums are integers, so no order of adding matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from targetscore.packs import ESCAPE
+
+__all__ = [
+    "BAD_COLUMN",
+    "BAD_COUNT",
+    "FIXED_POINT",
+    "N_SUMS",
+    "THINNED_UMI",
+    "accumulate",
+    "drain",
+    "pack_rows",
+    "thinned_detection",
+]
+
+THINNED_UMI = 2000
+"""Depth N0 that detection is thinned to (C1)."""
+
+FIXED_POINT = 1 << 24
+"""One, in the fixed point that logarithms and thinned detection are summed in."""
+
+N_SUMS = 5
+"""Sums per gene: cells detected, thinned detection, log1p, log1p squared, counts."""
+
+BAD_COLUMN, BAD_COUNT = 1, 2
+
+_TABLE = 32
+_WHOLE = 2.0**53
+
+
+@njit(cache=True, nogil=True)
+def pack_rows(
+    rows: NDArray[np.int64],
+    indptr: NDArray[np.int64],
+    columns: NDArray[Any],
+    values: NDArray[Any],
+    gene_of_column: NDArray[np.int32],
+    distinct: bool,
+    counted: NDArray[np.int64],
+    places: NDArray[np.int64],
+    genes_out: NDArray[Any],
+    bytes_out: NDArray[np.uint8],
+    total: NDArray[np.int64],
+    library: NDArray[np.int64],
+    overflow: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Write rows as gene numbers followed by one byte per count.
+
+    Parameters
+    ----------
+    rows
+        Rows of the block to write, shape ``(n,)``.
+    indptr, columns, values
+        The block, as stored; columns may repeat and come in any order.
+    gene_of_column
+        Gene of each column, -1 for a column that is no gene.
+    distinct
+        Whether no two columns are the same gene.
+    counted
+        1 for genes that count for the library size, else 0, shape ``(n_genes,)``.
+    places
+        Byte of the output at which each row begins, shape ``(n,)``.
+    genes_out, bytes_out
+        The output, as genes and as bytes: two views of the same memory.
+    total, library
+        Set to the counts of each row, all and without masked genes, shape ``(n,)``.
+    overflow
+        Filled with (row, position, count) of counts that a byte cannot hold, shape ``(m, 3)``.
+
+    Returns
+    -------
+    fault
+        0, :data:`BAD_COLUMN` or :data:`BAD_COUNT`.
+    n_overflow
+        Counts that a byte cannot hold; if they are more than ``m``, call again with room.
+    """
+    n_columns, width = len(gene_of_column), genes_out.itemsize
+    seen = np.full(len(counted), -1, dtype=np.int64)
+    first = np.zeros(len(counted), dtype=np.int64)
+    merged = np.zeros(1, dtype=np.int64)
+    n_overflow = 0
+    for i in range(len(rows)):
+        begin, end = indptr[rows[i]], indptr[rows[i] + 1]
+        ascending, before = True, np.int64(-1)
+        for k in range(begin, end):
+            column = np.int64(columns[k])
+            if column < 0 or column >= n_columns:
+                return BAD_COLUMN, 0
+            if column <= before:
+                ascending = False
+            before = column
+        once = distinct and ascending
+        if not once:
+            # A gene may occur twice: all its counts go to where it came first, 0 elsewhere.
+            if len(merged) < end - begin:
+                merged = np.zeros(end - begin, dtype=np.int64)
+            for k in range(begin, end):
+                gene, value = gene_of_column[columns[k]], values[k]
+                if not 0 <= value < _WHOLE:
+                    return BAD_COUNT, 0
+                merged[k - begin] = 0
+                if gene >= 0 and seen[gene] != i:
+                    seen[gene], first[gene] = i, k - begin
+                if gene >= 0:
+                    merged[first[gene]] += np.int64(value)
+                if np.int64(value) != value:
+                    return BAD_COUNT, 0
+        gene_at, byte_at = places[i] // width, places[i] + width * (end - begin)
+        row_total, row_library = np.int64(0), np.int64(0)
+        for k in range(end - begin):
+            gene, value = gene_of_column[columns[begin + k]], values[begin + k]
+            count = np.int64(value) if once else merged[k]
+            if once and (count != value or count < 0 or value >= _WHOLE):
+                return BAD_COUNT, 0
+            if gene < 0:
+                gene, count = np.int32(0), np.int64(0)
+            row_total += count
+            row_library += count * counted[gene]
+            genes_out[gene_at + k] = gene
+            if count >= ESCAPE:
+                if n_overflow < len(overflow):
+                    overflow[n_overflow, 0] = i
+                    overflow[n_overflow, 1] = k
+                    overflow[n_overflow, 2] = count
+                n_overflow += 1
+                count = np.int64(ESCAPE)
+            bytes_out[byte_at + k] = count
+        total[i], library[i] = row_total, row_library
+    return 0, n_overflow
+
+
+@njit(cache=True, nogil=True)
+def thinned_detection(count: int, library: int) -> float:
+    """Return the chance to detect a gene had the cell been read to :data:`THINNED_UMI` (C1).
+
+    ``q = 1 - (1 - N0/s)^x`` if the library ``s`` exceeds ``N0``, else 1 where ``x > 0``.
+
+    Parameters
+    ----------
+    count
+        UMI counts ``x`` of the gene in the cell.
+    library
+        Masked library size ``s`` of the cell.
+    """
+    if library <= THINNED_UMI:
+        return 1.0 if count > 0 else 0.0
+    return 1.0 - (1.0 - THINNED_UMI / library) ** count
+
+
+@njit(cache=True, nogil=True)
+def _add(sums: NDArray[np.int64], count: int, library: int) -> None:
+    log = np.log1p(count * (1e4 / max(library, 1)))
+    sums[0] += 1
+    sums[1] += np.int64(np.rint(thinned_detection(count, library) * FIXED_POINT))
+    sums[2] += np.int64(np.rint(log * FIXED_POINT))
+    sums[3] += np.int64(np.rint(log * log * FIXED_POINT))
+    sums[4] += count
+
+
+@njit(cache=True, nogil=True)
+def accumulate(
+    genes: NDArray[Any],
+    counts: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    library: NDArray[np.int64],
+    overflow_start: NDArray[np.int64],
+    overflow_stop: NDArray[np.int64],
+    overflow: NDArray[np.int64],
+    sums: NDArray[np.int64],
+) -> None:
+    """Add cells to the sums of their group.
+
+    Parameters
+    ----------
+    genes, counts
+        Packed rows, as genes and as bytes: two views of the same memory.
+    places, lengths
+        Byte at which each row begins, and its entries, shape ``(n,)``.
+    library
+        Masked library size of each row, shape ``(n,)``.
+    overflow_start, overflow_stop
+        Where the overflow entries of each row are, shape ``(n,)``.
+    overflow
+        (position, count) of counts that a byte cannot hold.
+    sums
+        Added to, shape ``(n_genes, N_SUMS)``.
+    """
+    width = genes.itemsize
+    table = np.zeros((_TABLE, N_SUMS), dtype=np.int64)
+    for i in range(len(places)):
+        for count in range(1, _TABLE):
+            table[count] = 0
+            _add(table[count], count, library[i])
+        gene_at, byte_at = places[i] // width, places[i] + width * lengths[i]
+        for k in range(lengths[i]):
+            count = int(counts[byte_at + k])
+            gene = np.int64(genes[gene_at + k])
+            if count < _TABLE:
+                s0, s1, s2 = sums[gene, 0], sums[gene, 1], sums[gene, 2]
+                s3, s4 = sums[gene, 3], sums[gene, 4]
+                sums[gene, 0] = s0 + table[count, 0]
+                sums[gene, 1] = s1 + table[count, 1]
+                sums[gene, 2] = s2 + table[count, 2]
+                sums[gene, 3] = s3 + table[count, 3]
+                sums[gene, 4] = s4 + table[count, 4]
+            elif count < ESCAPE:
+                _add(sums[gene], count, library[i])
+        for k in range(overflow_start[i], overflow_stop[i]):
+            gene = np.int64(genes[gene_at + overflow[k, 0]])
+            _add(sums[gene], overflow[k, 1], library[i])
+
+
+@njit(cache=True, nogil=True)
+def drain(
+    sums: NDArray[np.int64],
+    gene: NDArray[np.int32],
+    detected: NDArray[np.int64],
+    thinned: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    log: NDArray[np.float64],
+    log_square: NDArray[np.float64],
+) -> int:
+    """Move the sums of detected genes out, in order of genes, and set them to zero.
+
+    Parameters
+    ----------
+    sums
+        Shape ``(n_genes, N_SUMS)``; all zero afterwards.
+    gene, detected, thinned, counts, log, log_square
+        Filled from the start: number of the gene, and its sums as numbers of their own.
+
+    Returns
+    -------
+    int
+        Genes moved.
+    """
+    n = 0
+    for g in range(len(sums)):
+        if sums[g, 0] > 0:
+            gene[n] = g
+            detected[n] = sums[g, 0]
+            thinned[n] = sums[g, 1] / FIXED_POINT
+            log[n] = sums[g, 2] / FIXED_POINT
+            log_square[n] = sums[g, 3] / FIXED_POINT
+            counts[n] = sums[g, 4]
+            sums[g] = 0
+            n += 1
+    return n
