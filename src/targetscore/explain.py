@@ -10,13 +10,22 @@ from typing import Any
 import pandas as pd
 
 from targetscore.config import Indication, Scoring
-from targetscore.contracts import COMPONENTS, EVIDENCE, RANKING, SHEDDING, TOXICITY
+from targetscore.contracts import (
+    COMPONENTS,
+    EVIDENCE,
+    OUTRANKS,
+    RANKING,
+    ROBUSTNESS,
+    SHEDDING,
+    TOXICITY,
+)
 from targetscore.errors import ConfigError, plain
 from targetscore.genes import GeneTable
 from targetscore.io import read_table
 from targetscore.report.text import source_words
 
 _WORST = 8
+_NAMED = 3
 
 
 def explain(
@@ -58,12 +67,13 @@ def explain(
     rank = ranking.loc[ranking["gene_id"] == gene.gene_id].iloc[0]
     tables = {
         contract.name: read_table(f"{folder}/{contract.name.split('/')[1]}.parquet", contract)
-        for contract in (EVIDENCE, TOXICITY, SHEDDING)
+        for contract in (EVIDENCE, TOXICITY, SHEDDING, ROBUSTNESS, OUTRANKS)
     }
     parts = {k: t[t["gene_id"] == gene.gene_id] for k, t in tables.items()}
     _refuse_other_weights(own.iloc[0], scoring, folder)
     sections = [
         _head(own.iloc[0], rank, int((ranking["status"] == "ranked").sum()), indication),
+        _uncertainty(rank, parts["score/outranks"], parts["score/robustness"]),
         _composite(own.iloc[0], scoring),
         _specificity(own.iloc[0], scoring),
         _coverage(own.iloc[0]),
@@ -93,6 +103,50 @@ def _head(part: pd.Series, rank: pd.Series, n_ranked: int, indication: Indicatio
         yield f"not ranked ({_word(part['status'])}): {_word(part['reason'])}"
     if not pd.isna(part["notes"]):
         yield f"notes: {plain(part['notes'], 600)}"
+
+
+def _uncertainty(
+    rank: pd.Series, outranks: pd.DataFrame, robustness: pd.DataFrame
+) -> Iterator[str]:
+    n = int(rank["n_replicates"])
+    if n:
+        composite = f"{_number(rank['composite_lower'])}–{_number(rank['composite_upper'])}"
+        places = f"{rank['rank_median']:g} ({rank['rank_lower']:g}–{rank['rank_upper']:g})"
+        yield f"resampled {n} times (patients and healthy donors, 5–95 %): composite {composite}"
+        tops = ", ".join(f"first {k} {_number(rank[f'probability_top{k}'])}" for k in (1, 3, 5))
+        yield f"  rank {places}; among the {tops}"
+        above = outranks.sort_values(["probability", "other"], ascending=[False, True])
+        words = [
+            f"{_word(r['other'])} {_number(r['probability'])}" for r in above.to_dict("records")
+        ]
+        yield f"  above {', '.join(words) or 'no other antigen'}"
+        yield "  surface and shedding are held; specificity, coverage and safety vary"
+    else:
+        yield f"no interval: {_word(rank['no_interval_reason'])}"
+    if not pd.isna(rank["rank_weights_lower"]):
+        yield (
+            f"  rank {rank['rank_weights_lower']:g}–{rank['rank_weights_upper']:g} under other "
+            "weights (5–95 %)"
+        )
+    others = robustness[robustness["kind"] != "as_configured"]
+    for kind, rows in others.groupby("kind", sort=True, observed=True):
+        yield f"  {_word(kind).replace('_', ' ')}: {_scenarios(rows)}"
+
+
+def _scenarios(rows: pd.DataFrame) -> str:
+    """Return how often each rank is held in scenarios of one kind; the rarer ones by name."""
+    ranks = rows["rank"].astype("Int64")
+    ranked = rows[ranks.notna()].groupby(ranks, sort=True)["scenario"]
+    found = {f"rank {rank}": names.tolist() for rank, names in ranked}
+    unranked = rows[rows["rank"].isna()].groupby("reason", sort=True, observed=True)["scenario"]
+    found |= {f"no rank, {_word(reason)}": names.tolist() for reason, names in unranked}
+    usual = max(found, key=lambda said: len(found[said]))
+    words = [f"{usual} in {len(found[usual])} of {len(rows)}"]
+    for said, names in found.items():
+        if said != usual:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            words.append(f"{said} in {', '.join(_word(n) for n in sorted(names)[:_NAMED])}{more}")
+    return "; ".join(words)
 
 
 def _refuse_other_weights(part: pd.Series, scoring: Scoring, folder: str) -> None:

@@ -290,7 +290,9 @@ def _ranking(components, simulated):
     table = components.copy()
     table["rank"] = table["composite_score"].rank(ascending=False, method="first").astype("Int64")
     table["data"] = "SIMULATED" if simulated else "measured"
-    return table.sort_values(["rank", "antigen"], na_position="last")[RANKING.names]
+    table = table.assign(n_replicates=0, no_interval_reason="fewer than 3 patients to resample")
+    table = table.sort_values(["rank", "antigen"], na_position="last")
+    return table.reindex(columns=RANKING.names)
 
 
 def _atlas(name, simulated):
@@ -321,8 +323,8 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
     """Invent a report that keeps every contract; equal arguments give equal data."""
     rng = np.random.default_rng(7)
     antigens = [(f"ENSG{k:011d}", a[0]) for k, a in enumerate(ANTIGENS)]
-    evidence = _evidence(rng, antigens, n_groups)
-    components = _components(evidence)
+    evidence = _evidence(rng, antigens, n_groups).reindex(columns=EVIDENCE.names)
+    components = _components(evidence).reindex(columns=COMPONENTS.names)
     data = ReportData(
         name="demo_disease",
         indication=Indication.model_validate(
@@ -339,7 +341,7 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
         ),
         evidence=evidence,
         toxicity=_toxicity(evidence),
-        coverage=_coverage(rng, antigens, n_patients),
+        coverage=_coverage(rng, antigens, n_patients).reindex(columns=COVERAGE.names),
         shedding=_shedding(antigens),
         components=components,
         ranking=_ranking(components, simulated),

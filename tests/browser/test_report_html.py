@@ -12,7 +12,16 @@ import pandas as pd
 import pytest
 
 from targetscore import io
-from targetscore.contracts import COMPONENTS, COVERAGE, EVIDENCE, RANKING, SHEDDING, TOXICITY
+from targetscore.contracts import (
+    COMPONENTS,
+    COVERAGE,
+    EVIDENCE,
+    OUTRANKS,
+    RANKING,
+    ROBUSTNESS,
+    SHEDDING,
+    TOXICITY,
+)
 from targetscore.explain import explain
 from targetscore.report import IndexEntry, render_index, render_report
 from targetscore.report.dossier import must_check
@@ -183,7 +192,8 @@ def test_a_long_panel_is_cut_in_the_page_but_not_in_the_ranking(data):
             for i in range(30)
         ]
     )
-    ranking = many.assign(rank=range(1, 31), data="SIMULATED")[RANKING.names]
+    ranking = many.assign(rank=range(1, 31), data="SIMULATED", n_replicates=0)
+    ranking = ranking.reindex(columns=RANKING.names)
     page = render_report(dataclasses.replace(data, components=many, ranking=ranking))
     assert page.count('<section class="dossier"') == 16
     assert page.count('<tr data-antigen="GENE') == 30
@@ -494,6 +504,8 @@ def test_explain_marks_lower_bounds_and_leaves_unknown_safety_unknown(
     for name, contract in CONTRACTS.items():
         table = changed.get(name, getattr(data, name))
         io.write_table(table, tmp_path / f"{name}.parquet", contract, {})
+    for name, contract in (("robustness", ROBUSTNESS), ("outranks", OUTRANKS)):
+        io.write_table(contract.empty(), tmp_path / f"{name}.parquet", contract, {})
     gene_id = data.components.set_index("antigen").loc[antigen, "gene_id"]
     gene = SimpleNamespace(gene_id=gene_id, symbol=antigen)
     genes = SimpleNamespace(resolve=lambda *_: gene)
@@ -506,3 +518,4 @@ def test_explain_marks_lower_bounds_and_leaves_unknown_safety_unknown(
     coverage = next(line for line in told.splitlines() if line.startswith("  coverage"))
     assert float(coverage.rsplit("= ", 1)[1]) == pytest.approx(0.99**0.25, abs=1e-4)
     assert "[mixed]" not in told
+    assert "no interval: fewer than 3 patients to resample" in told

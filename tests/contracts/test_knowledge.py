@@ -96,7 +96,7 @@ def test_committed_tables_are_typed_and_complete(knowledge):
                 assert frame[field.name].dtype == "float64", (name, field.name)
             else:
                 assert frame[field.name].map(type).eq(str).all(), (name, field.name)
-    assert len(knowledge.antigens) == 53
+    assert len(knowledge.antigens) == 54
     assert set(knowledge.antigens.symbol) <= set(knowledge.surface.symbol)
     assert isnan(knowledge.surface.set_index("symbol").surfy_score["CA9"])
 
@@ -136,6 +136,21 @@ def test_an_empty_required_field_is_refused(folder, table, column):
         ("tissue_tiers", 1, "toxicity_class", "skin (nail)", "row 1", "well formed", "skin_hair"),
         ("tissue_tiers", 1, "tier", "5", "row 1", "unknown value '5'", "allowed: 1, 2, 3, 4"),
         ("healthy_literature", 1, "tier_label", "plasma", "row 1", "not in tissue_tiers", "plasma"),
+        (
+            "tissue_tiers",
+            1,
+            "tier_by_disease",
+            "MONDO:9=2",
+            "row 1",
+            "well formed",
+            "MONDO:0009693",
+        ),
+        ("tissue_tiers", 1, "tier_by_disease", "MONDO:9999999=2", "row 1", "term of MONDO", "look"),
+        ("tissue_tiers", 1, "tier_by_disease", "MONDO:0009693=5", "row 1", "well formed", "=2"),
+        ("outcomes", 1, "disease_id", "MONDO:9999999", "row 1", "term of MONDO", "look"),
+        ("outcomes", 1, "symbol", "TNFSRF17", "row 1", "not in genes.tsv", "mean TNFRSF17"),
+        ("outcomes", 1, "kind", "postive", "row 1", "unknown value", "'positive'?"),
+        ("outcomes", 1, "toxicity_class", "lung", "row 1", "not in tissue_tiers.tsv", "add it"),
     ],
 )
 def test_a_wrong_field_is_refused_with_place_and_remedy(
@@ -323,3 +338,50 @@ def test_masked_genes_are_the_masked_families(knowledge):
     assert {"IGKC", "IGHG1", "JCHAIN", "MT-CO1", "RPL3", "RPSA"} <= masked
     assert masked.isdisjoint(knowledge.antigens.symbol[knowledge.antigens.role == "primary"])
     assert "MALAT1" not in masked
+
+
+def test_outcomes_are_a_truth_a_ranking_can_be_held_against(knowledge):
+    """Restated: who is positive in myeloma, which organ was hit, what the surface must refuse."""
+    table = knowledge.outcomes
+    myeloma = table[(table.disease_id == "MONDO:0009693") & table.evidence_level.isin(["A", "B"])]
+    assert set(myeloma.symbol[myeloma.kind == "positive"]) == {"TNFRSF17", "GPRC5D", "FCRL5"}
+    organs = table[table.toxicity_class != ""].groupby("symbol").toxicity_class.agg(set).to_dict()
+    assert organs == {symbol: set(names.split()) for symbol, names in TOXICITY.items()}
+    assert set(table.kind[table.toxicity_class != ""]) == {"toxic"}
+    for kind in ("toxic", "nonsurface"):
+        assert set(table.disease[table.kind == kind]) == {"any"}
+    named = table[table.disease_id != ""].drop_duplicates("disease_id")
+    assert named.disease.is_unique
+    judged = table[table.kind.isin(["positive", "negative", "candidate"])]
+    assert not judged.duplicated(["disease", "symbol"]).any()
+    refused_by_surface = set(table.symbol[table.kind == "nonsurface"])
+    assert not refused_by_surface & set(table.symbol[table.kind == "positive"])
+
+
+def test_no_source_is_an_internal_document(knowledge):
+    for name in TABLES:
+        sources = getattr(knowledge, name)["source"].str.casefold()
+        assert not sources.str.contains("seed|gold_standard|specification").any(), name
+
+
+def test_targets_that_rna_cannot_show_say_why(knowledge):
+    """CD44v6, CLDN18.2, GD2, active ITGB7 and the TEG target."""
+    rows = knowledge.antigens.set_index("symbol")
+    refused_by_rna = rows[rows.rna_scorable == "no"]
+    assert {"CD44", "CLDN18", "B4GALNT1", "ITGB7", "BTN3A1"} <= set(refused_by_rna.index)
+    assert (refused_by_rna.not_scorable_reason != "").all()
+    assert (rows.not_scorable_reason[rows.rna_scorable == "yes"] == "").all()
+
+
+def test_the_marrow_niche_is_dearer_in_marrow_disease(knowledge):
+    rows = knowledge.tissue_tiers.set_index("label").tier_by_disease
+    assert rows["mesenchymal stem cell"] == "MONDO:0009693=2|MONDO:0018874=2"
+    assert (rows.drop("mesenchymal stem cell") == "").all()
+
+
+def test_soluble_levels_that_can_be_compared_share_source_and_assay(knowledge):
+    """Kits differ 5 to 10 fold: a number without its assay stands alone in its source."""
+    table = knowledge.soluble_levels
+    for (symbol, source), own in table.groupby(["symbol", "source"]):
+        assert own.assay.nunique() == 1, (symbol, source)
+        assert own.unit.nunique() == 1, (symbol, source)

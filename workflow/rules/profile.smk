@@ -19,7 +19,7 @@ rule profile_shard:
         "<logs>/profile_shard/{atlas}_{shard}-of-{n_shards}.log",
     benchmark:
         "<benchmarks>/profile_shard/{atlas}_{shard}-of-{n_shards}.jsonl"
-    threads: 4
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=240,
@@ -45,7 +45,7 @@ rule merge_profile:
         "<logs>/merge_profile/{atlas}.log",
     benchmark:
         "<benchmarks>/merge_profile/{atlas}.jsonl"
-    threads: 4
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=240,

@@ -238,7 +238,7 @@ class AtlasRow(Section):
 
     atlas: Slug
     kind: Literal["tumour", "healthy", "mixed", "simulated"]
-    format: Literal["h5ad", "tenx_mtx", "geo_text"]
+    format: Literal["h5ad", "tenx_h5", "tenx_mtx", "geo_text"]
     version: str = Field(min_length=1)
     url: str = Field(
         min_length=1,
@@ -253,7 +253,11 @@ class AtlasRow(Section):
     n_cells: str = Field(
         default="", pattern=r"^[0-9]*$", description="cells the publisher states; plans the jobs"
     )
-    counts: str = Field(default="", description="h5ad: X, raw/X or layers/<name> with raw counts")
+    counts: str = Field(
+        default="",
+        description="h5ad: X, raw/X or layers/<name> with raw counts; tenx_h5: the genome, if "
+        "the file holds several",
+    )
     gene_id: str = Field(default="", description="column of the gene table with Ensembl ids")
     gene_symbol: str = Field(default="", description="column of the gene table with symbols")
     donor: str = ""

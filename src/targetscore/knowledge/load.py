@@ -42,6 +42,7 @@ class Knowledge:
     tiers: pd.DataFrame
     tissue_tiers: pd.DataFrame
     healthy_literature: pd.DataFrame
+    outcomes: pd.DataFrame
 
 
 def _number_of(text: str) -> float | None:
@@ -172,8 +173,14 @@ def _shedding_problems(file: str, records: Sequence[Record]) -> Iterator[Problem
 
 
 def _tier_problems(file: str, records: Sequence[Record]) -> Iterator[Problem]:
-    """Yield rows no healthy cell could ever be matched to, or that any would match."""
+    """Yield rows no healthy cell could be matched to, or that any would match, or no disease."""
     for row, record in enumerate(records, 1):
+        for entry in _names(record["tier_by_disease"]):
+            disease = entry.partition("=")[0]
+            if disease.startswith("MONDO:") and not ontology.is_term(disease, "MONDO"):
+                place = _place(row, TABLES["tissue_tiers"], record, "tier_by_disease")
+                wrong = f"'{plain(disease, 60)}' is not a current term of MONDO"
+                yield Problem(file, place, wrong, "look the term up and correct it")
         by_tissue = record["tissue_required"] == "yes"
         if record["tissue_id" if by_tissue else "cell_type_id"]:
             continue

@@ -56,7 +56,7 @@ class Field:
     refers
         ``table.column`` whose values are the only ones allowed.
     term
-        Ontology the value must be a current term of, ``CL`` or ``UBERON``.
+        Ontology the value must be a current term of, ``CL``, ``UBERON`` or ``MONDO``.
     """
 
     name: str
@@ -199,6 +199,11 @@ TABLES: dict[str, Table] = {
             _choice("tissue_required", *YES_NO),
             _tier("tier", required=True),
             _tier("tier_with_rescue", required=False),
+            Field(
+                "tier_by_disease",
+                pattern=r"MONDO:\d{7}=[1-4](\|MONDO:\d{7}=[1-4])*",
+                example="MONDO:0009693=2",
+            ),
             Field("toxicity_class", True, pattern=SLUG, example="skin_hair_nail"),
             _choice("assessable", *ASSESSABLE),
             _text("rationale"),
@@ -216,5 +221,18 @@ TABLES: dict[str, Table] = {
             *_FACT,
         ),
         ("symbol", "tier_label"),
+    ),
+    "outcomes": Table(
+        (
+            Field("disease_id", pattern=r"MONDO:\d{7}", example="MONDO:0009693", term="MONDO"),
+            _text("disease"),
+            _GENE,
+            _choice("kind", "positive", "negative", "toxic", "nonsurface", "candidate"),
+            _choice("evidence_level", "A", "B", "C", "D"),
+            Field("toxicity_class", refers="tissue_tiers.toxicity_class"),
+            _text("finding"),
+            *_FACT,
+        ),
+        ("disease", "symbol", "kind", "toxicity_class"),
     ),
 }

@@ -12,6 +12,7 @@ from targetscore.config import Indication, Scoring
 from targetscore.genes import Gene
 from targetscore.knowledge import Knowledge
 from targetscore.score.cohorts import Lineages
+from targetscore.score.columns import contrast_columns, reach_columns, worst_columns
 from targetscore.score.composite import composite_score, evidence_grade
 from targetscore.score.contrast import VITAL_TIER, Contrast, contrast
 from targetscore.score.curated import shedding_rows, surface_of
@@ -25,6 +26,7 @@ from targetscore.score.evidence import (
     rows_settled,
     stated_verdicts,
 )
+from targetscore.score.grade import blind_organs, lowered_grade
 from targetscore.score.healthy import Healthy
 from targetscore.score.load import atlases_of
 from targetscore.score.tiers import Tier, TierRow
@@ -82,9 +84,10 @@ class World:
 
 @dataclass(frozen=True)
 class AntigenScore:
-    """The rows one antigen adds to each table of the score."""
+    """The rows one antigen adds to each table of the score, and the gaps behind its safety."""
 
     gene: Gene
+    gaps: Sequence[Gap]
     evidence: pd.DataFrame
     toxicity: pd.DataFrame
     coverage: pd.DataFrame
@@ -110,7 +113,7 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
     gaps = gaps_of(world.rows, assessed, settled, literature, world.tiers)
     stated = stated_verdicts(world.healthy, column, literature)
     shedding_table, shedding = shedding_rows(world.knowledge, gene.symbol, world.percentile)
-    summary = reach(world.tumour, column)
+    summary = reach(world.tumour, column, world.scoring.escape_fraction)
     safety = safety_of(world.healthy, column, gaps)
     counterpart = frozenset() if world.unseparated else world.lineages.counterpart
     against = contrast(world.tumour, summary, world.healthy, column, counterpart, world.scoring)
@@ -144,94 +147,32 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
         "shedding_high": shedding.high if shedding else None,
         "shedding_completeness": shedding.completeness if shedding else None,
         "shedding_grade": shedding.grade if shedding else "not_applicable",
-        "evidence_grade": _grade(world, gene, assessed, summary, n_donors),
+        "evidence_grade": _grade(world, gene, assessed, gaps, summary, n_donors),
         "n_healthy_donors": n_donors,
         "n_gaps": sum(not g.measured for g in gaps),
         "notes": "; ".join(_notes(world, gene, summary, gaps)) or None,
-        **_contrast_columns(against),
-        **_reach_columns(summary),
-        **_worst_columns(world.healthy, column, safety, stated, gaps),
+        **contrast_columns(against),
+        **reach_columns(summary, world.scoring.burden),
+        **worst_columns(world.healthy, column, safety, stated, gaps),
         "safety_assessed": safety.assessed,
         "safety_lower": safety.lower,
         "safety_upper": safety.upper,
     }
     return AntigenScore(
         gene,
-        evidence_rows(world.healthy, column, gaps, row_ids(world.rows), literature),
+        gaps,
+        evidence_rows(
+            world.healthy,
+            column,
+            gaps,
+            row_ids(world.rows),
+            literature,
+            world.tumour.bystanders,
+        ),
         toxicity_rows(world.healthy, column, gaps, stated),
         coverage_rows(world.tumour, column),
         shedding_table,
         components,
-    )
-
-
-def _contrast_columns(c: Contrast) -> dict[str, Any]:
-    return {
-        "log_fold_change": c.log_fold_change,
-        "log_fold_change_group": c.group,
-        "log_fold_change_counterpart": c.counterpart,
-        "detection_gap": c.detection_gap,
-        "auc_min": c.auc_min,
-        "tau": c.tau,
-        "tau_argmax": c.argmax,
-        **{f"specificity_s{i}": part for i, part in enumerate(c.parts, 1)},
-    }
-
-
-def _reach_columns(r: Reach | None) -> dict[str, Any]:
-    return {
-        "n_patients": r.n_patients if r else 0,
-        "n_identifiable": r.n_identifiable if r else 0,
-        "fraction_expressing": r.posterior.median if r else None,
-        "fraction_expressing_lower": r.posterior.lower if r else None,
-        "fraction_expressing_upper": r.posterior.upper if r else None,
-        "share_patients_above_half": r.share_half if r else None,
-        "fraction_p10": r.p10 if r else None,
-        "tumour_median_cpm": r.median_cpm if r else None,
-    }
-
-
-def _worst_columns(
-    healthy: Healthy, column: int, s: Safety, stated: Sequence[str], gaps: Sequence[Gap]
-) -> dict[str, Any]:
-    """Name what costs most safety: the worst measured group, or a gap that costs more."""
-    if s.worst is None:
-        return dict.fromkeys(("worst_cell_type", "worst_tissue", "worst_tier", "worst_verdict"))
-    place = s.worst
-    dearest = max(gaps, key=lambda g: g.penalty or 0.0, default=None)
-    if dearest is not None and (dearest.penalty or 0.0) > healthy.harm[place, column]:
-        if not dearest.measured:
-            row = dearest.row
-            return {
-                "worst_cell_type": row.cell_type or row.label,
-                "worst_tissue": row.tissue or None,
-                "worst_tier": row.tier,
-                "worst_verdict": "not_assessed" if row.by_rna else "not_assessable_by_RNA",
-            }
-        place = _behind(healthy, column, dearest)
-    group = healthy.groups[place]
-    return {
-        "worst_cell_type": group.cell_type,
-        "worst_tissue": group.tissue,
-        "worst_tier": group.tier,
-        "worst_verdict": stated[place],
-    }
-
-
-def _behind(healthy: Healthy, column: int, gap: Gap) -> int:
-    """Return the group with most cells of those that measure a row, its own type first."""
-    measuring = [
-        i
-        for i, group in enumerate(healthy.groups)
-        if healthy.assessed[i, column] and gap.row.label in group.credited
-    ]
-    return max(
-        measuring,
-        key=lambda i: (
-            healthy.groups[i].label == gap.row.label,
-            healthy.n_cells[i, column],
-            -i,
-        ),
     )
 
 
@@ -250,14 +191,25 @@ def _healthy_donors(healthy: Healthy, column: int) -> int:
 
 
 def _grade(
-    world: World, gene: Gene, assessed: frozenset[str], summary: Reach | None, n_donors: int
+    world: World,
+    gene: Gene,
+    assessed: frozenset[str],
+    gaps: Sequence[Gap],
+    summary: Reach | None,
+    n_donors: int,
 ) -> str | None:
     have = [gene.gene_id in world.measured[a] for a in atlases_of(world.indication)]
     if not any(have):
         return None
-    vital = [r.label for r in world.rows if r.tier <= VITAL_TIER and r.by_rna]
-    share = len(assessed.intersection(vital)) / len(vital) if vital else 0.0
-    return evidence_grade(share, summary.n_patients if summary else 0, n_donors, all(have))
+    vital = [r for r in world.rows if r.tier <= VITAL_TIER and r.by_rna]
+    share = len(assessed.intersection(r.label for r in vital)) / len(vital) if vital else 0.0
+    grade = evidence_grade(share, summary.n_patients if summary else 0, n_donors, all(have))
+    reported = any(
+        g.literature and g.literature.strength == "strong" and not g.row.tolerated
+        for g in gaps
+        if not g.measured
+    )
+    return lowered_grade(grade, blind_organs(world.rows, assessed), reported)
 
 
 def _measured_in(world: World, gene: Gene, atlases: Sequence[str]) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from targetscore.config.models import CompositeWeights
 from targetscore.contracts import GRADES
@@ -37,21 +39,68 @@ def composite_score(
     float or None
         0–1, 1 best; None if a part is missing.
     """
-    parts = [specificity, coverage, safety, surface]
-    if shedding is None or any(p is None or pd.isna(p) for p in (*parts, shedding)):
+    parts = [specificity, coverage, safety, surface, shedding]
+    if any(pd.isna(p) for p in parts):
         return None
-    values = [*(float(p) for p in parts if p is not None), 1 - 0.5 * shedding / 100]
-    exponents = (
-        weights.specificity,
-        weights.coverage,
-        weights.safety,
-        weights.surface,
-        weights.shedding,
+    values = composite_parts(*(float(p) for p in parts if p is not None))
+    return float(weighted_mean(values, exponents(weights), floor))
+
+
+def composite_parts(
+    specificity: ArrayLike,
+    coverage: ArrayLike,
+    safety: ArrayLike,
+    surface: ArrayLike,
+    shedding: ArrayLike,
+) -> NDArray[np.float64]:
+    """Return the five parts as they enter the composite, 0–1 and 1 best.
+
+    Parameters
+    ----------
+    specificity, coverage, safety, surface, shedding
+        As for ``composite_score``, of shapes that broadcast to ``(...)``; NaN where missing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., 5)``, in this order.
+    """
+    unshed = 1 - 0.5 * np.asarray(shedding, dtype=np.float64) / 100
+    return np.stack(np.broadcast_arrays(specificity, coverage, safety, surface, unshed), axis=-1)
+
+
+def exponents(weights: CompositeWeights) -> NDArray[np.float64]:
+    """Return the weights in the order of ``composite_parts``, shape ``(5,)``."""
+    return np.array(
+        [
+            weights.specificity,
+            weights.coverage,
+            weights.safety,
+            weights.surface,
+            weights.shedding,
+        ]
     )
-    score = 1.0
-    for value, exponent in zip(values, exponents, strict=True):
-        score *= max(value, floor) ** exponent
-    return score
+
+
+def weighted_mean(parts: ArrayLike, weights: ArrayLike, floor: float) -> NDArray[np.float64]:
+    """Return the weighted geometric mean of the parts (C7).
+
+    Parameters
+    ----------
+    parts
+        0–1, shape ``(..., 5)``; NaN where missing.
+    weights
+        Exponents, shape ``(5,)`` or one that broadcasts with ``parts``.
+    floor
+        No part counts less.
+
+    Returns
+    -------
+    numpy.ndarray
+        0–1 of shape ``(...)``, NaN where a part is missing.
+    """
+    powers = np.maximum(np.asarray(parts, dtype=np.float64), floor) ** np.asarray(weights)
+    return np.asarray(powers.prod(axis=-1))
 
 
 def ranks(antigens: Sequence[str], scores: Sequence[float | None]) -> list[int | None]:

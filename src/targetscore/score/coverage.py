@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -16,6 +18,24 @@ def share_above_half(fractions: ArrayLike) -> float:
 def tenth_percentile(fractions: ArrayLike) -> float:
     """Return the 10th percentile of the patients' fractions (linear interpolation)."""
     return float(np.quantile(np.asarray(fractions, dtype=np.float64), 0.1))
+
+
+def residual_cells(residual: float, burden: float) -> float | None:
+    """Return log10 of the diseased cells that do not carry the antigen (C3).
+
+    Parameters
+    ----------
+    residual
+        Antigen-negative fraction ``R = 1 − f``, 0–1.
+    burden
+        Diseased cells of a patient.
+
+    Returns
+    -------
+    float or None
+        ``log10(burden · R)``; None if no cell is left.
+    """
+    return math.log10(burden * residual) if residual > 0 else None
 
 
 def coverage_score(fraction: float, share_half: float, p10: float) -> float:

@@ -18,6 +18,7 @@ TUMOUR_PRIOR = (0.5, 0.5)
 DEFAULT_PRECISION = 20.0
 MIN_DONORS_FOR_PRECISION = 3
 IDENTIFIABLE_UMI = 0.5
+SENSITIVITY_DISPERSIONS = (0.7, 6.0)
 _PRECISION_RANGE = (2.0, 1_000.0)
 _RHO_RANGE = (0.001, 0.999)
 _GRID_MEANS = 400
@@ -136,6 +137,11 @@ class GridPosterior:
     upper: float
     mean_log10_precision: float
 
+    @property
+    def heterogeneity(self) -> float:
+        """``rho = 1 / (M + 1)`` at the mean log10 M: 0 all patients alike … 1 all or none (C3)."""
+        return 1 / (10**self.mean_log10_precision + 1)
+
 
 @lru_cache(maxsize=1)
 def _grid() -> tuple[Floats, Floats, Floats, Floats]:
@@ -164,14 +170,42 @@ def grid_posterior(positive: ArrayLike, cells: ArrayLike) -> GridPosterior:
     GridPosterior
         Median, mean and 95 % interval of the mean fraction.
     """
-    means, log10_precision, a, b = _grid()
-    k = np.asarray(positive, dtype=np.float64)
-    n = np.asarray(cells, dtype=np.float64)
+    k, n = (tuple(np.asarray(x, dtype=np.float64).tolist()) for x in (positive, cells))
+    return _grid_posterior(k, n)
+
+
+@lru_cache(maxsize=4096)  # the same patients are summarised again wherever only others change
+def _grid_posterior(positive: tuple[float, ...], cells: tuple[float, ...]) -> GridPosterior:
+    return grid_summary(grid_log_likelihoods(positive, cells).sum(axis=0))
+
+
+def grid_log_likelihoods(positive: ArrayLike, cells: ArrayLike) -> Floats:
+    """Return each patient's beta-binomial log likelihood on the grid of ``grid_posterior``.
+
+    They add up over patients; binomial coefficients, the same everywhere, are left out.
+
+    Parameters
+    ----------
+    positive, cells
+        As for ``grid_posterior``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n_patients, 400, 60)``: means, precisions.
+    """
+    _, log10_precision, a, b = _grid()
+    k = np.asarray(positive, dtype=np.float64)[:, None, None]
+    n = np.asarray(cells, dtype=np.float64)[:, None, None]
     m = 10**log10_precision
-    log_weight = k.size * (gammaln(m) - gammaln(a) - gammaln(b))
-    for k_p, n_p in zip(k, n, strict=True):
-        log_weight += gammaln(a + k_p) + gammaln(b + n_p - k_p) - gammaln(m + n_p)
-    weight = np.exp(log_weight - log_weight.max())
+    start = gammaln(m) - gammaln(a) - gammaln(b)
+    return start + gammaln(a + k) + gammaln(b + n - k) - gammaln(m + n)
+
+
+def grid_summary(log_likelihood: Floats) -> GridPosterior:
+    """Return the posterior of the mean from the summed log likelihood, shape ``(400, 60)``."""
+    means, log10_precision, _, _ = _grid()
+    weight = np.exp(log_likelihood - log_likelihood.max())
     weight /= weight.sum()
     over_means = weight.sum(axis=1)
     cumulative = np.cumsum(over_means)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from targetscore.config import Scoring
 from targetscore.contracts import EVIDENCE
 from targetscore.knowledge import Knowledge
+from targetscore.score.bystanders import Bystanders
 from targetscore.score.healthy import Healthy
 from targetscore.score.safety import gap_penalty
 from targetscore.score.tiers import Tier, TierRow
@@ -154,6 +155,7 @@ def evidence_rows(
     gaps: Sequence[Gap],
     ids: Mapping[str, tuple[str, str]],
     literature: Mapping[str, Literature],
+    bystanders: Bystanders,
 ) -> pd.DataFrame:
     """Return the evidence of one antigen: every healthy group, then every gap.
 
@@ -192,6 +194,10 @@ def evidence_rows(
         "literature": [k.strength if k else None for k in known],
         "literature_source": [k.source if k else None for k in known],
         "gap_penalty": np.where(healthy.assessed[:, gene], paid, np.nan).tolist(),
+        "ambient_explainable": [
+            bool(a) if n else None for a, n in zip(healthy.ambient[:, gene], cells, strict=True)
+        ],
+        **_beside(healthy, gene, bystanders),
         "atlases": healthy.atlases[:, gene].tolist(),
     }
     lines = [_gap_line(gap, *ids[gap.row.label]) for gap in gaps if not gap.measured]
@@ -201,6 +207,23 @@ def evidence_rows(
             for name, values in measured.items()
         }
     )
+
+
+def _beside(healthy: Healthy, gene: int, around: Bystanders) -> dict[str, list[Any]]:
+    """Return what the same cells of patients show; None where there are none (C9)."""
+    keys = [(g.tissue_id, g.cell_type_id, g.suspension, g.assay_class) for g in healthy.groups]
+    places = [around.place.get(key) for key in keys]
+
+    def column(values: NDArray[Any]) -> list[Any]:
+        return [None if p is None else values[p, gene].item() for p in places]
+
+    return {
+        "patients_n_donors": column(around.n_donors),
+        "patients_n_cells": column(around.n_cells),
+        "patients_fraction_expressing": column(around.median),
+        "patients_fraction_expressing_upper": column(around.upper),
+        "patients_mean_cpm": column(around.mean_cpm),
+    }
 
 
 def _gap_line(gap: Gap, tissue_id: str, cell_type_id: str) -> dict[str, Any]:

@@ -5,47 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.config import Scoring
-from targetscore.score.cohorts import GROUP, PATIENT, group_names
 from targetscore.score.detection import beta_interval, healthy_parameters
-from targetscore.score.load import Profiles, Sums, sum_cells
+from targetscore.score.donors import Floats, Group, HealthyDonors, healthy_donors
+from targetscore.score.load import Profiles, Sums
 from targetscore.score.safety import ASSESSED_VERDICTS, harm, verdicts
 from targetscore.score.specificity import log2_cpm
-from targetscore.score.tiers import (
-    UNCLASSIFIED,
-    UNCLASSIFIED_TIER,
-    Tier,
-    TierRow,
-    credited_rows,
-    is_of,
-)
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Group:
-    """A healthy group: who it is, where it counts, and its donors' rows in the sums."""
-
-    tissue_id: str
-    tissue: str
-    cell_type_id: str
-    cell_type: str
-    suspension: str
-    assay_class: str
-    credited: frozenset[str]
-    label: str | None
-    tier: int
-    toxicity_class: str
-    by_rna: bool
-    tolerated: bool
-    units: NDArray[np.int64]
+from targetscore.score.tiers import Tier, TierRow
 
 
 @dataclass(frozen=True)
@@ -73,6 +44,11 @@ class Healthy:
         count.
     donors
         ``atlas`` and donor of the rows of each ``donor_cpm``.
+    shown
+        What all of this was summarised from.
+    ambient
+        Whether free RNA of the sample alone may show the gene so often; ``median``, ``lower``
+        and the harm that rests on them take the fraction as 0 there, ``upper`` is kept (C1).
     """
 
     groups: list[Group]
@@ -93,6 +69,8 @@ class Healthy:
     verdict: NDArray[np.object_]
     donor_cpm: list[Floats]
     donors: list[list[tuple[str, str]]]
+    ambient: NDArray[np.bool_]
+    shown: HealthyDonors
 
     @cached_property
     def assessed(self) -> NDArray[np.bool_]:
@@ -108,45 +86,6 @@ class Healthy:
     def tier(self) -> NDArray[np.int64]:
         """Tier of each group, shape ``(n_groups,)``."""
         return np.array([g.tier for g in self.groups], dtype=np.int64)
-
-
-def describe_groups(
-    sums: Sums,
-    names: Mapping[str, Mapping[str, str]],
-    rows: list[TierRow],
-    tolerated: frozenset[str],
-) -> list[Group]:
-    """Find the tier rows of each healthy group.
-
-    A tolerated group is credited to tolerated rows only: what it shows is left out of the
-    safety score, so it must not stand for cells that are in it.
-    """
-    groups = []
-    for key, members in sums.units.groupby(list(GROUP), sort=True).indices.items():
-        parts = cast("tuple[object, ...]", key)
-        tissue_id, cell_type_id, suspension, kind = (str(part) for part in parts)
-        own = credited_rows(cell_type_id, tissue_id, rows)
-        nearest = own[0] if own else None
-        accepted = is_of(cell_type_id, tolerated)
-        credited = {r.label for r in own if r.by_rna and (r.tolerated or not accepted)}
-        groups.append(
-            Group(
-                tissue_id,
-                names["tissue"][tissue_id],
-                cell_type_id,
-                names["cell_type"][cell_type_id],
-                suspension,
-                kind,
-                frozenset(credited),
-                nearest.label if nearest else None,
-                nearest.tier if nearest else UNCLASSIFIED_TIER,
-                nearest.toxicity_class if nearest else UNCLASSIFIED,
-                nearest.by_rna if nearest else True,
-                accepted,
-                np.asarray(members, dtype=np.int64),
-            )
-        )
-    return groups
 
 
 def healthy_evidence(
@@ -177,8 +116,23 @@ def healthy_evidence(
         cell adds cells to the posterior but is no donor. Where no donor has so many, the mean
         CPM is over all that have cells.
     """
-    sums = sum_cells(profiles, healthy, [*GROUP, *PATIENT], genes)
-    groups = describe_groups(sums, group_names(healthy), rows, tolerated)
+    donors = healthy_donors(profiles, healthy, genes, rows, tolerated, scoring.ambient_fraction)
+    return summarise(donors, tiers, scoring)
+
+
+def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring) -> Healthy:
+    """Estimate expression, harm and verdict from what donors show; columns stay apart.
+
+    Parameters
+    ----------
+    shown
+        Sums per donor and group.
+    tiers
+        Thresholds of each tier.
+    scoring
+        Parameters, as for ``healthy_evidence``.
+    """
+    sums, groups = shown.sums, shown.groups
     cells, cpm = sums.cells, sums.cpm
     units = sums.units
     depth = units["library_counts"].to_numpy(np.float64) / units["n_cells"].to_numpy(np.float64)
@@ -187,7 +141,7 @@ def healthy_evidence(
     donor_cpm = [np.where(counted[g.units], cpm[g.units], np.nan) for g in groups]
 
     def per_group(values: Iterable[Floats]) -> Floats:
-        return np.array(list(values), dtype=np.float64).reshape(len(groups), len(genes))
+        return np.array(list(values), dtype=np.float64).reshape(len(groups), sums.measured.shape[1])
 
     n_cells = per_group(cells[g.units].sum(axis=0) for g in groups)
     n_detected = per_group(sums.detected[g.units].sum(axis=0) for g in groups)
@@ -202,6 +156,8 @@ def healthy_evidence(
     ]
     points = beta_interval(per_group(a for a, _ in posterior), per_group(b for _, b in posterior))
     median, lower, upper = (np.where(n_cells > 0, p, np.nan) for p in points)
+    ambient = shown.explained(n_detected, n_cells)
+    median, lower = (np.where(ambient, 0.0, p) for p in (median, lower))
     limit = {
         name: np.array([getattr(tiers[g.tier], name) for g in groups], dtype=np.float64)[:, None]
         for name in ("alert_fraction", "saturation_fraction", "saturation_cpm", "weight")
@@ -224,7 +180,7 @@ def healthy_evidence(
     harm_median, harm_low, harm_high = harms
     return Healthy(
         groups=groups,
-        atlases=_atlases(sums, groups),
+        atlases=shown.atlases,
         n_donors=n_donors.astype(np.int64),
         n_cells=n_cells.astype(np.int64),
         n_detected=n_detected.astype(np.int64),
@@ -241,6 +197,8 @@ def healthy_evidence(
         verdict=verdict,
         donor_cpm=donor_cpm,
         donors=[_donors(sums, g) for g in groups],
+        ambient=ambient,
+        shown=shown,
     )
 
 
@@ -250,11 +208,12 @@ def _assessed(verdict: NDArray[np.object_]) -> NDArray[np.bool_]:
 
 def _over_donors(reduce: Callable[..., Floats], values: Floats) -> Floats:
     """Reduce each column over its finite values; NaN where there is none."""
-    known = values[np.isfinite(values).any(axis=1)]
-    if known.size and np.isfinite(known).all():
-        return np.asarray(reduce(known, axis=0), dtype=np.float64)
-    columns = (column[np.isfinite(column)] for column in values.T)
-    return np.array([reduce(c, axis=0) if c.size else np.nan for c in columns], dtype=np.float64)
+    ordered = np.sort(values, axis=0)  # NaN last
+    known = np.isfinite(ordered).sum(axis=0)
+    reduced = np.full(values.shape[1], np.nan)
+    for n in np.unique(known[known > 0]):
+        reduced[known == n] = reduce(ordered[:n, known == n], axis=0)
+    return reduced
 
 
 def _quartile(values: Floats, axis: int) -> Floats:
@@ -264,12 +223,3 @@ def _quartile(values: Floats, axis: int) -> Floats:
 def _donors(sums: Sums, group: Group) -> list[tuple[str, str]]:
     own = sums.units.iloc[group.units]
     return list(zip(own["atlas"].astype(str), own["donor"].astype(str), strict=True))
-
-
-def _atlases(sums: Sums, groups: Sequence[Group]) -> NDArray[np.object_]:
-    names = np.full((len(groups), sums.measured.shape[1]), None, dtype=object)
-    atlas = sums.units["atlas"].to_numpy(dtype=object)
-    for i, group in enumerate(groups):
-        for gene, measured in enumerate(sums.measured[group.units].T):
-            names[i, gene] = "; ".join(sorted(set(atlas[group.units][measured]))) or None
-    return names

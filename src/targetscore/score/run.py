@@ -13,28 +13,21 @@ from targetscore.contracts import (
     COMPONENTS,
     COVERAGE,
     EVIDENCE,
+    OUTRANKS,
     RANKING,
+    ROBUSTNESS,
     SHEDDING,
     TOXICITY,
     Contract,
 )
-from targetscore.genes import Gene, GeneTable, resolve_panel
+from targetscore.genes import GeneTable
 from targetscore.knowledge import Knowledge
-from targetscore.score.antigen import AntigenScore, World, score_antigen
-from targetscore.score.cohorts import companions, healthy_groups, lineages, patient_groups
+from targetscore.score.antigen import AntigenScore, score_antigen
 from targetscore.score.composite import ranks
-from targetscore.score.healthy import healthy_evidence
-from targetscore.score.load import (
-    AtlasProfile,
-    Profiles,
-    choose_profiles,
-    mean_levels,
-    read_profiles,
-    read_symbols,
-)
-from targetscore.score.shedding import percentiles
-from targetscore.score.tiers import thresholds, tier_rows
-from targetscore.score.tumour import tumour_evidence
+from targetscore.score.inputs import read_inputs, world_of
+from targetscore.score.load import AtlasProfile
+from targetscore.score.robustness import robustness
+from targetscore.score.uncertainty import Uncertainty, uncertainty
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,8 @@ class ScoreTables:
     shedding: pd.DataFrame
     components: pd.DataFrame
     ranking: pd.DataFrame
+    robustness: pd.DataFrame
+    outranks: pd.DataFrame
 
 
 _DTYPES: dict[str, tuple[Any, Any]] = {
@@ -54,34 +49,6 @@ _DTYPES: dict[str, tuple[Any, Any]] = {
     "int": ("int64", "Int64"),
     "bool": ("bool", "boolean"),
 }
-
-
-def _named(panel: Sequence[Gene], symbol_ids: Mapping[str, str]) -> list[Gene]:
-    """Give a gene known by its Ensembl id only the symbol an atlas has for it."""
-    symbols: dict[str, str] = {}
-    for symbol, gene_id in sorted(symbol_ids.items()):
-        symbols.setdefault(gene_id, symbol)
-    return [
-        Gene(g.gene_id, symbols.get(g.gene_id, g.symbol), g.resolution)
-        if g.symbol == g.gene_id
-        else g
-        for g in panel
-    ]
-
-
-def _percentile_tables(
-    profiles: Sequence[AtlasProfile], read: Profiles, patients: pd.DataFrame
-) -> dict[str, dict[str, float]]:
-    around = companions(read.groups, patients, "microenvironment")
-    tables = {}
-    for compartment, groups in (
-        ("tumour", patients),
-        ("tumour_and_microenvironment", pd.concat([patients, around])),
-    ):
-        levels = mean_levels(profiles, groups)
-        ranked = percentiles(levels.to_numpy())
-        tables[compartment] = dict(zip(levels.index, ranked.tolist(), strict=True))
-    return tables
 
 
 def score_indication(
@@ -122,60 +89,27 @@ def score_indication(
     GeneError
         If a panel name is unknown or ambiguous, or two mean one gene.
     """
-    file = f"indication '{indication.title}'"
-    chosen = choose_profiles(indication, atlases)
-    symbol_ids, measured = read_symbols(chosen)
-    panel = _named(resolve_panel(indication, genes, file), symbol_ids)
-    ids = [g.gene_id for g in panel]
-    named = lineages(indication)
-    read = read_profiles(chosen, measured, ids)
-    patients = patient_groups(read.groups, indication, named.diseased)
-    rows = tier_rows(knowledge, named.tolerated, indication.hsct_rescue)
-    limits = thresholds(knowledge)
-    own_enzymes = knowledge.sheddases["symbol"].isin([g.symbol for g in panel])
-    world = World(
-        indication=indication,
-        knowledge=knowledge,
-        scoring=scoring,
-        measured=measured,
-        lineages=named,
-        rows=rows,
-        tiers=limits,
-        tumour=tumour_evidence(read, patients, ids, scoring),
-        healthy=healthy_evidence(
-            read,
-            healthy_groups(read.groups, indication),
-            ids,
-            rows,
-            limits,
-            named.tolerated,
-            scoring,
-        ),
-        percentiles=_percentile_tables(chosen, read, patients) if own_enzymes.any() else {},
-        symbol_ids=symbol_ids | genes.approved,
-        selection=_selection(indication, genes, file),
-        unseparated=any(p.unseparated for p in chosen if p.atlas in indication.diseased.atlases),
+    inputs = read_inputs(indication, atlases, knowledge, genes, scoring)
+    world = world_of(inputs)
+    scores = [score_antigen(world, gene, column) for column, gene in enumerate(inputs.panel)]
+    simulated = any(atlases[atlas].simulated for atlas in indication.atlases)
+    return _tables(
+        scores,
+        "SIMULATED" if simulated else "measured",
+        uncertainty(world, scores),
+        robustness(inputs, world, scores),
     )
-    scores = [score_antigen(world, gene, column) for column, gene in enumerate(panel)]
-    simulated = any(profile.simulated for profile in chosen)
-    return _tables(scores, "SIMULATED" if simulated else "measured")
 
 
-def _selection(indication: Indication, genes: GeneTable, file: str) -> dict[str, str]:
-    """Return the reason per gene whose coverage the selection of cells makes unusable."""
-    context = indication.candidates.context
-    found: dict[str, list[str]] = {}
-    for entry in indication.diseased.selection:
-        gene = genes.resolve(entry.antigen, file, "diseased.selection", context)
-        found.setdefault(gene.gene_id, []).append(entry.reason)
-    return {gene: "; ".join(reasons) for gene, reasons in found.items()}
-
-
-def _tables(scores: Sequence[AntigenScore], data: str) -> ScoreTables:
+def _tables(
+    scores: Sequence[AntigenScore], data: str, spread: Uncertainty, scenarios: pd.DataFrame
+) -> ScoreTables:
     components = _typed(pd.DataFrame([s.components for s in scores]), COMPONENTS)
     composites = [None if pd.isna(c) else float(c) for c in components["composite_score"]]
     order = ranks(components["antigen"].tolist(), composites)
-    ranking = components.assign(rank=pd.array(order, dtype="Int64"), data=data)
+    ranking = components.assign(rank=pd.array(order, dtype="Int64"), data=data).join(
+        spread.columns, on="gene_id"
+    )
     return ScoreTables(
         _together([(s, s.evidence) for s in scores], EVIDENCE),
         _together([(s, s.toxicity) for s in scores], TOXICITY),
@@ -183,6 +117,8 @@ def _tables(scores: Sequence[AntigenScore], data: str) -> ScoreTables:
         _together([(s, s.shedding) for s in scores], SHEDDING),
         components,
         _typed(ranking, RANKING),
+        _typed(scenarios, ROBUSTNESS),
+        _typed(spread.outranks, OUTRANKS),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -47,6 +48,8 @@ class TierRow:
         as atlases go, granulocytes).
     tolerated
         Whether this indication accepts to lose them.
+    reported
+        Ensembl ids of the antigens strongly reported on these cells.
     """
 
     label: str
@@ -59,6 +62,7 @@ class TierRow:
     toxicity_class: str
     by_rna: bool
     tolerated: bool
+    reported: frozenset[str] = frozenset()
 
 
 def thresholds(knowledge: Knowledge) -> dict[int, Tier]:
@@ -79,7 +83,9 @@ def is_of(cell_type_id: str, lineages: Collection[str]) -> bool:
     return bool(cell_type_id) and ontology.is_a(cell_type_id, lineages)
 
 
-def tier_rows(knowledge: Knowledge, tolerated: Collection[str], hsct_rescue: bool) -> list[TierRow]:
+def tier_rows(
+    knowledge: Knowledge, tolerated: Collection[str], hsct_rescue: bool, disease: str = ""
+) -> list[TierRow]:
     """Return the tissue tiers as they apply to an indication, in file order.
 
     Parameters
@@ -90,7 +96,11 @@ def tier_rows(knowledge: Knowledge, tolerated: Collection[str], hsct_rescue: boo
         Cell Ontology ids of lineages the indication accepts to lose.
     hsct_rescue
         Whether a stem-cell transplant is planned, so that ``tier_with_rescue`` holds.
+    disease
+        MONDO id of the indication; ``tier_by_disease`` holds for it and its descendants, the
+        strictest one where several do.
     """
+    reported = _reported(knowledge)
     rows = []
     for row in knowledge.tissue_tiers.to_dict("records"):
         cell_type_id = row["cell_type_id"]
@@ -104,13 +114,32 @@ def tier_rows(knowledge: Knowledge, tolerated: Collection[str], hsct_rescue: boo
                 row["tissue_id"],
                 row["tissue"],
                 row["tissue_required"] == "yes",
-                int(row["tier_with_rescue"] if rescued else row["tier"]),
+                int(row["tier_with_rescue"] if rescued else _tier(row, disease)),
                 row["toxicity_class"],
                 row["assessable"] != "not_by_RNA" and not poor,
                 is_of(cell_type_id, tolerated),
+                reported.get(row["label"], frozenset()),
             )
         )
     return rows
+
+
+def _tier(row: Mapping[Any, Any], disease: str) -> int:
+    """Return the tier of a row in a disease: ``MONDO:…=2`` where it is about that disease."""
+    entries = [entry.partition("=") for entry in row["tier_by_disease"].split("|") if entry]
+    here = [int(tier) for mondo, _, tier in entries if disease and is_of(disease, {mondo})]
+    return min(here, default=int(row["tier"]))
+
+
+def _reported(knowledge: Knowledge) -> dict[str, frozenset[str]]:
+    """Return the Ensembl ids strongly reported in each tier row."""
+    ids = knowledge.genes.set_index("symbol")["ensembl_gene_id"]
+    strong = knowledge.healthy_literature
+    strong = strong[strong["strength"] == "strong"]
+    return {
+        str(label): frozenset(ids.reindex(own["symbol"]).dropna())
+        for label, own in strong.groupby("tier_label", sort=True)
+    }
 
 
 def credited_rows(cell_type_id: str, tissue_id: str, rows: list[TierRow]) -> list[TierRow]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from targetscore import ontology
 from targetscore.score.evidence import Gap
 from targetscore.score.healthy import Floats, Healthy
 from targetscore.score.safety import WORST_FIRST, class_factor, safety, worst_verdict
+
+CYTOKINE_RELEASE = "cytokine_release_proxy"
+_AMPLIFIERS = ("CL:0000766", "CL:0000115")  # myeloid leukocyte, endothelial cell
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ def toxicity_rows(
 
     The verdict is the worst of the groups that count, as stated beside the literature; of the
     tolerated ones where a class has no others. ``gap_penalty`` is NA where rows are not assessed
-    and nothing is known of them.
+    and nothing is known of them. The last row is the proxy of cytokine release.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in _classes(healthy, gaps):
         members = [i for i, g in enumerate(healthy.groups) if g.toxicity_class == name]
         counted = [i for i in members if not healthy.groups[i].tolerated]
@@ -91,7 +96,37 @@ def toxicity_rows(
                 "gap_label": dearest.row.label if dearest and dearest.penalty else None,
             }
         )
+    rows.append(_cytokine_release(healthy, gene, gaps, verdict))
     return pd.DataFrame(rows).astype({"harm": "float64", "gap_penalty": "float64"})
+
+
+def _cytokine_release(
+    healthy: Healthy, gene: int, gaps: Sequence[Gap], verdict: Sequence[str]
+) -> dict[str, Any]:
+    """Return the myeloid and endothelial cells on target, which amplify cytokine release (A3).
+
+    A proxy: cytokines, dose and tumour growth are not in an atlas. It enters no score, as its
+    cells count in their own classes; the burden of diseased cells on target stands in
+    ``score/components``.
+    """
+    members = [
+        i for i, g in enumerate(healthy.groups) if ontology.is_a(g.cell_type_id, _AMPLIFIERS)
+    ]
+    seen = [i for i in members if healthy.assessed[i, gene]]
+    worst = max(seen, key=lambda i: (healthy.median[i, gene], -i), default=None)
+    rows = [g.row for g in gaps if not g.measured and g.row.cell_type_id]
+    return {
+        "toxicity_class": CYTOKINE_RELEASE,
+        "verdict": worst_verdict(verdict[i] for i in members),
+        "n_groups_assessed": len(seen),
+        "n_groups_not_assessed": sum(ontology.is_a(r.cell_type_id, _AMPLIFIERS) for r in rows),
+        "harm": None,
+        "gap_penalty": None,
+        "factor": 1.0,
+        "worst_cell_type": None if worst is None else healthy.groups[worst].cell_type,
+        "worst_tissue": None if worst is None else healthy.groups[worst].tissue,
+        "gap_label": None,
+    }
 
 
 def safety_of(healthy: Healthy, gene: int, gaps: Sequence[Gap]) -> Safety:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.config import Scoring
+from targetscore.score.bystanders import Bystanders, bystander_evidence
 from targetscore.score.cohorts import PATIENT, companions, largest_stratum, library_histograms
 from targetscore.score.coverage import coverage_score, share_above_half, tenth_percentile
-from targetscore.score.detection import GridPosterior, dropout_corrected, grid_posterior
+from targetscore.score.detection import (
+    SENSITIVITY_DISPERSIONS,
+    GridPosterior,
+    dropout_corrected,
+    grid_posterior,
+)
 from targetscore.score.load import Profiles, Sums, sum_cells
 
 Floats = NDArray[np.float64]
@@ -41,6 +48,11 @@ class Tumour:
         Cells of another suspension or assay class that were not used.
     suspensions
         Suspensions of the cells that were used.
+    sensitivity
+        ``corrected`` if expression were more (phi 0.7) or less (phi 6) dispersed than
+        assumed, shape ``(2, n_patients, n_genes)``.
+    bystanders
+        Cells of the same patients that are not diseased: shown beside, never healthy evidence.
     """
 
     sums: Sums
@@ -51,6 +63,8 @@ class Tumour:
     counterpart_cpm: Floats
     left_out: int
     suspensions: frozenset[str]
+    sensitivity: Floats
+    bystanders: Bystanders
 
     @property
     def counted_cpm(self) -> Floats:
@@ -78,24 +92,27 @@ def tumour_evidence(
     kept, others = largest_stratum(patients)
     sums = sum_cells(profiles, kept, PATIENT, genes)
     shape = sums.measured.shape
-    corrected = np.full(shape, np.nan)
+    corrected = np.full((1 + len(SENSITIVITY_DISPERSIONS), *shape), np.nan)
     identifiable = np.zeros(shape, dtype=bool)
     histograms = library_histograms(kept, sums.units)
     for p, (unit, (sizes, weights)) in enumerate(
         zip(sums.units.to_dict("records"), histograms, strict=True)
     ):
         for g in np.nonzero(sums.measured[p])[0]:
-            found = dropout_corrected(
+            correct = partial(
+                dropout_corrected,
                 unit["n_cells"],
                 sums.detected[p, g],
                 sums.counts[p, g],
                 sizes,
                 weights,
                 unit["library_counts"],
-                scoring.dropout_dispersion,
             )
+            found = correct(scoring.dropout_dispersion)
             if found.identifiable:
-                corrected[p, g], identifiable[p, g] = found.fraction, True
+                besides = (correct(phi).fraction for phi in SENSITIVITY_DISPERSIONS)
+                corrected[:, p, g] = (found.fraction, *besides)
+                identifiable[p, g] = True
     observed = observed_fraction(sums)
     enough = sums.units["n_cells"].to_numpy() >= scoring.min_cells_patient
     normal = sum_cells(
@@ -103,13 +120,15 @@ def tumour_evidence(
     )
     return Tumour(
         sums,
-        np.where(identifiable, corrected, observed),
-        corrected,
+        np.where(identifiable, corrected[0], observed),
+        corrected[0],
         identifiable,
         enough[:, None] & sums.measured,
         _align(normal, sums),
         int(others["n_cells"].sum()),
         frozenset(kept["suspension"].astype(str)),
+        corrected[1:],
+        bystander_evidence(profiles, kept, genes, scoring),
     )
 
 
@@ -138,6 +157,8 @@ def coverage_rows(tumour: Tumour, gene: int) -> pd.DataFrame:
             "fraction_observed": observed_fraction(sums)[:, gene],
             "fraction_thinned": np.where(measured, sums.thinned[:, gene] / cells, np.nan),
             "fraction_corrected": tumour.corrected[:, gene],
+            "fraction_corrected_dispersed": tumour.sensitivity[0, :, gene],
+            "fraction_corrected_even": tumour.sensitivity[1, :, gene],
             "fraction": tumour.fraction[:, gene],
             "identifiable": pd.Series(tumour.identifiable[:, gene], dtype="boolean").where(
                 measured
@@ -151,23 +172,43 @@ def coverage_rows(tumour: Tumour, gene: int) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far an antigen reaches over counted patients; all fractions 0–1."""
+    """How far an antigen reaches over counted patients; all fractions 0–1.
+
+    Attributes
+    ----------
+    posterior
+        Of the mean fraction over patients.
+    sensitivity
+        Its median if expression were more (phi 0.7) or less (phi 6) dispersed; None where no
+        patient's fraction could be corrected.
+    share_half, p10, score
+        Share of patients with at least half of their cells positive, 10th percentile, C3.
+    escaping
+        Patients below the escape fraction, those with a lower bound marked.
+    dominant
+        A patient who holds more than half of the cells.
+    expressed
+        Whether any count was seen.
+    """
 
     n_patients: int
     n_identifiable: int
     posterior: GridPosterior
+    sensitivity: tuple[float | None, ...]
     share_half: float
     p10: float
     score: float
     median_cpm: float
+    escaping: tuple[str, ...]
     dominant: str | None
     expressed: bool
 
 
-def reach(tumour: Tumour, gene: int) -> Reach | None:
-    """Summarise counted patients with equal weight; None if there is none.
+def reach(tumour: Tumour, gene: int, escape_fraction: float = 0.2) -> Reach | None:
+    """Summarise counted patients; None if there is none.
 
-    ``dominant`` names a patient who holds more than half of the cells.
+    Patients weigh alike in shares and percentiles; in the posterior by how far the
+    beta-binomial lets the cells of one patient speak, which is little where patients differ.
     """
     use = np.nonzero(tumour.counted[:, gene])[0]
     if not use.size:
@@ -183,10 +224,35 @@ def reach(tumour: Tumour, gene: int) -> Reach | None:
         int(use.size),
         int(tumour.identifiable[use, gene].sum()),
         posterior,
+        _sensitivity(tumour, gene, use, cells),
         share,
         p10,
         coverage_score(posterior.median, share, p10),
         float(np.median(cpm[np.isfinite(cpm)])) if np.isfinite(cpm).any() else float("nan"),
+        _escaping(tumour, gene, use, escape_fraction),
         str(tumour.sums.units["donor"].iloc[use[most]]) if dominates else None,
         bool(tumour.sums.counts[use, gene].sum() > 0),
+    )
+
+
+def _sensitivity(
+    tumour: Tumour, gene: int, use: NDArray[np.int64], cells: Floats
+) -> tuple[float | None, ...]:
+    """Return the posterior median under each other dispersion; None if nothing was corrected."""
+    known = tumour.identifiable[use, gene]
+    if not known.any():
+        return (None,) * len(SENSITIVITY_DISPERSIONS)
+    plain = tumour.fraction[use, gene]
+    assumed = (np.where(known, other[use, gene], plain) for other in tumour.sensitivity)
+    return tuple(grid_posterior(fractions * cells, cells).median for fractions in assumed)
+
+
+def _escaping(
+    tumour: Tumour, gene: int, use: NDArray[np.int64], escape_fraction: float
+) -> tuple[str, ...]:
+    donors = tumour.sums.units["donor"].astype(str).to_numpy()
+    return tuple(
+        donors[p] if tumour.identifiable[p, gene] else f"{donors[p]} (lower bound)"
+        for p in use
+        if tumour.fraction[p, gene] < escape_fraction
     )

@@ -167,6 +167,7 @@ def tier_row(label, cell_type_id, tier, toxicity_class, **more):
         "tissue_required": "no",
         "tier": float(tier),
         "tier_with_rescue": float("nan"),
+        "tier_by_disease": "",
         "toxicity_class": toxicity_class,
         "assessable": "scRNA",
         "rationale": "test",
@@ -179,6 +180,9 @@ def small_knowledge(**tables):
     """Curated tables of a world with four tier rows and three antigens."""
     symbols = ["AAA1", "BBB2", "CCC3"]
     base = {
+        "genes": pd.DataFrame(
+            {"symbol": list(ENSEMBL), "ensembl_gene_id": list(ENSEMBL.values()), **SOURCE}
+        ),
         "antigens": pd.DataFrame(
             [
                 {
@@ -282,6 +286,14 @@ def ordinary_cells():
     return cells
 
 
+def one(table, **where):
+    """Return the only row of a table with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1, table
+    return table.iloc[0]
+
+
 @pytest.fixture
 def kit():
     """The builders of the small world."""
@@ -300,6 +312,7 @@ def kit():
         indication=small_indication,
         genes=small_genes,
         ordinary=ordinary_cells,
+        one=one,
     )
 
 
@@ -315,7 +328,7 @@ def score(tmp_path):
             profiles,
             knowledge or small_knowledge(),
             genes or small_genes(),
-            Scoring(**scoring),
+            Scoring(**{"bootstrap": 0} | scoring),  # resampling has its own tests
         )
 
     return run

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import beta
 
 from targetscore.config.models import CompositeWeights, SpecificityWeights
-from targetscore.profile.sums import thinned_detection
-from targetscore.score import detection, safety, shedding, specificity, surface
+from targetscore.profile.kernels import thinned_detection
+from targetscore.score import detection, pairs, safety, shedding, specificity, surface
 from targetscore.score.composite import composite_score
 from targetscore.score.coverage import coverage_score
 
@@ -23,8 +23,8 @@ def items(name):
 
 @pytest.mark.parametrize(("count", "size", "expected"), V["thinned_detection"])
 def test_thinned_detection(count, size, expected):
-    found = thinned_detection(np.array([count]), np.array([size]))
-    assert found[0] == pytest.approx(expected, abs=5e-6)
+    found = thinned_detection(count, size)
+    assert found == pytest.approx(expected, abs=5e-6)
 
 
 @pytest.mark.parametrize(("name", "expected"), items("moment_precision"))
@@ -170,3 +170,22 @@ def test_surface(symbol, case):
         surfy_score=float("nan") if surfy is None else surfy,
     )
     assert found == pytest.approx(expected, abs=5.1e-4)
+
+
+def test_or_coverage():
+    case = V["or_coverage"]
+    found = pairs.or_coverage(case["first"], case["second"])
+    for name, expected in case["expected"].items():
+        assert getattr(found, name) == pytest.approx(expected), name
+
+
+@pytest.mark.parametrize(("tumour", "healthy", "expected"), V["safety_margin"])
+def test_safety_margin(tumour, healthy, expected):
+    assert pairs.safety_margin(tumour, healthy) == pytest.approx(expected, abs=5.1e-5)
+
+
+@pytest.mark.parametrize(("name", "expected"), items("probability_above_1_percent"))
+def test_probability_above_one_percent(name, expected):
+    a, b = detection.beta_parameters(**V["donors"][name], precision=20, prior=(0.5, 0.5))
+    assert a + b - 1 == pytest.approx(expected["effective_cells"], abs=5e-5)
+    assert beta.sf(0.01, a, b) == pytest.approx(expected["probability"], abs=1e-6)
