@@ -117,12 +117,12 @@ def verify_atlas(
     if problems:
         return problems
     try:
-        summary = ingest_atlas(row, location, genes, run.registries).summary
+        found = ingest_atlas(row, location, genes, run.registries, read_matrix=False)
     except TargetscoreError as error:
         return error.problems
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        write_json({"key": key, "summary": summary}, CACHE / f"{row.atlas}.json")
-    return summary
+        write_json({"key": key, "summary": found.summary}, CACHE / f"{row.atlas}.json")
+    return found.summary
 
 
 def _same_source_twice(run: Run) -> Iterator[Problem]:
@@ -160,6 +160,8 @@ def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
     unknown = summary["genes_by_resolution"].get("ambiguous", 0)
     if unknown:
         yield f"{atlas}: {unknown:,} gene names stand for more than one gene and are kept apart"
+    if summary["malignancy_method"] == "light_chain":
+        yield f"{atlas}: malignant cells are called from light chains when it is ingested"
     if summary["donors_without_diseased_cells"]:
         donors = listed(summary["donors_without_diseased_cells"])
         yield f"{atlas}: patients without diseased cells: {donors}"
@@ -222,7 +224,9 @@ def _cell_problems(
     diseased = [t for t in types if t["population"] == "diseased"]
     if not diseased:
         wrong = f"no cell of {listed(indication.diseased.atlases)} is diseased"
-        remedy = "name the malignancy column (and lineage) in the registry, or another atlas"
+        remedy = (
+            "name the malignancy column (or method) and lineage in the registry, or another atlas"
+        )
         return [*problems, Problem(file, "diseased.atlases", wrong, remedy)]
     if indication.diseased.disease:
         wanted = {ontology.find(d, "MONDO") or d for d in indication.diseased.disease}

@@ -12,6 +12,7 @@ from targetscore.config import AtlasRow
 from targetscore.errors import AtlasError
 from targetscore.formats import open_atlas
 from targetscore.genes import GeneTable, repeated_symbols
+from targetscore.ingest.clones import require_light_chains
 from targetscore.ingest.labels import label_cells
 
 __all__ = ["Ingested", "ingest_atlas"]
@@ -37,7 +38,9 @@ class Ingested:
     summary: dict[str, Any]
 
 
-def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) -> Ingested:
+def ingest_atlas(
+    row: AtlasRow, location: str, genes: GeneTable, registry: str, *, read_matrix: bool = True
+) -> Ingested:
     """Read labels and genes of an atlas and check a sample of its matrix.
 
     Parameters
@@ -50,18 +53,25 @@ def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) 
         Names of genes.
     registry
         Registry file, for messages.
+    read_matrix
+        Whether the matrix may be read once through, which calls from light chains need. If
+        not, all cells they would be about count as diseased: enough to check an atlas.
 
     Raises
     ------
     AtlasError
-        If labels are missing or contradict each other.
+        If labels are missing or contradict each other, or malignancy is to be called from
+        light chains that the atlas does not hold.
     MatrixError
         If the matrix does not hold raw counts.
     """
     atlas = open_atlas(row, location)
-    labelled = label_cells(row, atlas, registry)
-    atlas.peek()
     table = genes.identify(atlas.gene_ids, atlas.gene_symbols)
+    by_chain = row.malignancy == "=light_chain"
+    if by_chain and not table.empty:
+        require_light_chains(table, row.atlas, location, registry)
+    labelled = label_cells(row, atlas, registry, table if by_chain and read_matrix else None)
+    atlas.peek()
     if table.empty:
         wrong = f"{atlas.counts} holds no gene"
         remedy = (
@@ -82,6 +92,7 @@ def ingest_atlas(row: AtlasRow, location: str, genes: GeneTable, registry: str) 
         "repeated_symbols": repeated_symbols(table),
         "n_genes_masked": int(table["masked"].sum()),
         "malignancy_method": labelled.malignancy_method,
+        "clones": labelled.clones,
         "populations": _populations(labelled.cells),
         "cell_types": _cell_types(labelled.cells),
         "unmapped_cell_types": _unmapped(labelled.cells),

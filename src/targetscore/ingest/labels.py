@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +12,7 @@ from targetscore import ontology
 from targetscore.config import AtlasRow, read_tsv
 from targetscore.errors import AtlasError, Problem, listed, plain, raise_all
 from targetscore.formats import OpenAtlas
+from targetscore.ingest.clones import call_clones
 from targetscore.ingest.columns import (
     REQUIRED,
     by_value,
@@ -18,7 +21,7 @@ from targetscore.ingest.columns import (
     join_labels,
     refuse_repeated,
 )
-from targetscore.ingest.populations import populations
+from targetscore.ingest.populations import Populations, populations
 
 _UNKNOWN = frozenset({"", "unknown", "na", "nan", "n/a", "<na>", "null", "none", "pooled"})
 _SUSPENSIONS = {"cell": "cell", "cells": "cell", "nucleus": "nucleus", "nuclei": "nucleus"}
@@ -35,16 +38,20 @@ class Labelled:
     rejected
         Contract ``ingest/rejected``.
     malignancy_method
-        ``annotation``, ``lineage``, ``unseparated`` (patients, but no calls) or ``none``
-        (no patients).
+        See :class:`~targetscore.ingest.populations.Populations`.
+    clones
+        One summary per patient called from light chains.
     """
 
     cells: pd.DataFrame
     rejected: pd.DataFrame
     malignancy_method: str
+    clones: list[dict[str, Any]] = field(default_factory=list)
 
 
-def label_cells(row: AtlasRow, atlas: OpenAtlas, registry: str) -> Labelled:
+def label_cells(
+    row: AtlasRow, atlas: OpenAtlas, registry: str, genes: pd.DataFrame | None = None
+) -> Labelled:
     """Decide for every cell who it is; rejected cells keep their reason.
 
     Parameters
@@ -55,6 +62,9 @@ def label_cells(row: AtlasRow, atlas: OpenAtlas, registry: str) -> Labelled:
         The opened atlas.
     registry
         Registry file, for messages.
+    genes
+        Contract ``ingest/genes``, to call clones from the matrix under ``=light_chain``;
+        without it the matrix is not read.
 
     Raises
     ------
@@ -79,8 +89,12 @@ def label_cells(row: AtlasRow, atlas: OpenAtlas, registry: str) -> Labelled:
     )
     healthy = by_value(labels["disease"], ontology.is_normal).astype(bool)
     labels["disease"] = labels["disease"].where(~healthy, "normal")
-    population, method = populations(row, labels, table, healthy, atlas.location, registry)
-    reasons = _reasons(labels, table, author, population)
+    counted = (_known_donor(labels) & _primary(table)).to_numpy(bool)
+    clones_of = None
+    if genes is not None:
+        clones_of = partial(call_clones, atlas, genes, labels, counted, row.atlas, registry)
+    who = populations(row, labels, table, healthy, atlas.location, registry, clones_of)
+    reasons = _reasons(labels, table, author, who)
     cells = pd.DataFrame(
         {
             "row": range(len(table)),
@@ -90,7 +104,7 @@ def label_cells(row: AtlasRow, atlas: OpenAtlas, registry: str) -> Labelled:
             "cell_type_id": labels["cell_type_id"],
             "cell_type": by_value(labels["cell_type_id"], ontology.label),
             **{c: labels[c] for c in ("assay", "suspension", "disease")},
-            "population": population,
+            "population": who.population,
             "author_cell_type": author,
         }
     )
@@ -101,7 +115,7 @@ def label_cells(row: AtlasRow, atlas: OpenAtlas, registry: str) -> Labelled:
         counts = rejected["reason"].value_counts().to_dict()
         remedy = "look at the registry columns of this atlas; they may name the wrong columns"
         raise AtlasError.one(atlas.location, "", f"no cell is left: {counts}", remedy)
-    return Labelled(kept, rejected.reset_index(drop=True), method)
+    return Labelled(kept, rejected.reset_index(drop=True), who.method, who.clones)
 
 
 def _term(text: str, ontology_name: str) -> str:
@@ -139,22 +153,28 @@ def _map_cell_types(values: pd.Series, row: AtlasRow) -> pd.Series:
     return by_value(values, lambda v: mapped.get(v) or _term(v, "CL"))
 
 
+def _known_donor(labels: pd.DataFrame) -> pd.Series:
+    return ~labels["donor"].str.casefold().isin(_UNKNOWN)
+
+
+def _primary(table: pd.DataFrame) -> pd.Series:
+    if "is_primary_data" not in table.columns:
+        return pd.Series(True, index=table.index)
+    return table["is_primary_data"].astype(str).str.casefold().isin(["true", "1"])
+
+
 def _reasons(
-    labels: pd.DataFrame, table: pd.DataFrame, author: pd.Series, population: pd.Series
+    labels: pd.DataFrame, table: pd.DataFrame, author: pd.Series, who: Populations
 ) -> pd.DataFrame:
-    """Return reason and detail of each rejected cell, NA for kept ones; the first one counts."""
-    no_donor = labels["donor"].str.casefold().isin(_UNKNOWN)
+    """Return reason and detail of each rejected cell, NA for kept ones; the last one counts."""
     no_type = author.str.casefold().isin(_UNKNOWN)
-    unclear = population == "malignancy_unclear"
-    twice = pd.Series(False, index=labels.index)
-    if "is_primary_data" in table.columns:
-        twice = ~table["is_primary_data"].astype(str).str.casefold().isin(["true", "1"])
+    unclear = who.population == "malignancy_unclear"
     reasons = pd.DataFrame({"reason": pd.NA, "detail": pd.NA}, index=labels.index, dtype=object)
     for mask, reason, detail in (
-        (unclear, "malignancy_unclear", author),
+        (unclear, "malignancy_unclear", who.reason.where(who.reason != "", author)),
         (no_type, "cell_type_unknown", author),
-        (no_donor, "donor_unknown", labels["donor"]),
-        (twice, "not_primary_data", labels["sample"]),
+        (~_known_donor(labels), "donor_unknown", labels["donor"]),
+        (~_primary(table), "not_primary_data", labels["sample"]),
     ):
         reasons.loc[mask, "reason"] = reason
         reasons.loc[mask, "detail"] = detail[mask]

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from targetscore import ontology
 from targetscore.config import AtlasRow
 from targetscore.errors import AtlasError, Problem, listed, near_matches, plain, raise_all
+from targetscore.ingest.clones import CloneCalls
 from targetscore.ingest.columns import by_value
 
 _MALIGNANT = frozenset({"malignant", "tumour", "tumor", "neoplastic", "true", "1", "yes"})
 _NORMAL = frozenset({"normal", "non-malignant", "nonmalignant", "healthy", "false", "0", "no"})
 _UNCLEAR = frozenset({"unclear", "uncertain", "unknown", "undetermined", "ambiguous"})
+
+ClonesOf = Callable[[NDArray[np.bool_]], CloneCalls]
+"""Calls the clones among some rows of an atlas; see :func:`~.clones.call_clones`."""
+
+
+@dataclass(frozen=True)
+class Populations:
+    """Who the cells of an atlas are.
+
+    Attributes
+    ----------
+    population
+        Population of each cell; ``malignancy_unclear`` where nobody can say.
+    method
+        ``annotation``, ``light_chain``, ``lineage``, ``unseparated`` (patients, but no calls)
+        or ``none`` (no patients).
+    reason
+        Why a cell is unclear, where the method says so; else empty text.
+    clones
+        One summary per patient of the method ``light_chain``.
+    """
+
+    population: pd.Series
+    method: str
+    reason: pd.Series
+    clones: list[dict[str, Any]] = field(default_factory=list)
 
 
 def lineage_terms(row: AtlasRow, registry: str) -> list[str]:
@@ -48,26 +81,68 @@ def populations(
     healthy: pd.Series,
     location: str,
     registry: str,
-) -> tuple[pd.Series, str]:
-    """Return each cell's population; ``malignancy_unclear`` where nobody can say."""
+    clones_of: ClonesOf | None = None,
+) -> Populations:
+    """Return each cell's population.
+
+    Parameters
+    ----------
+    row
+        Registry row; ``malignancy`` names a column, ``=lineage`` or ``=light_chain``.
+    labels, table
+        The cells' labels, and all columns of the atlas.
+    healthy
+        Cells of healthy donors.
+    location, registry
+        The atlas and the registry file, for messages.
+    clones_of
+        Calls clones from light chains. Without it (a look at the labels alone) the whole
+        lineage of a patient counts as diseased under ``=light_chain``.
+
+    Raises
+    ------
+    AtlasError
+        If patients are there but nothing can say which of their cells are diseased.
+    """
     lineage = lineage_terms(row, registry)
     in_lineage = by_value(labels["cell_type_id"], lambda t: ontology.is_a(t, lineage)).astype(bool)
     population = pd.Series("microenvironment", index=labels.index, dtype=object)
     population[healthy] = "healthy"
+    no_reason = pd.Series("", index=labels.index, dtype=object)
     patients = ~healthy
     if not patients.any():
-        return population, "none"
-    if row.malignancy in ("", "=lineage"):
-        if not lineage:
-            raise AtlasError.one(
-                registry,
-                f"{row.atlas}, column malignancy",
-                "patients' cells are there, but nothing says which are diseased",
-                "name the column with malignant/normal calls, or write =lineage and the cell "
-                "types of the disease in the column lineage",
-            )
+        return Populations(population, "none", no_reason)
+    if not row.malignancy and not lineage:
+        raise AtlasError.one(
+            registry,
+            f"{row.atlas}, column malignancy",
+            "patients' cells are there, but nothing says which are diseased",
+            "name the column with malignant/normal calls, or write =lineage or =light_chain and "
+            "the cell types of the disease in the column lineage",
+        )
+    if row.malignancy in ("", "=lineage") or (row.malignancy == "=light_chain" and not clones_of):
         population[patients & in_lineage] = "diseased"
-        return population, "lineage" if row.malignancy else "unseparated"
+        return Populations(population, row.malignancy[1:] or "unseparated", no_reason)
+    if clones_of and row.malignancy == "=light_chain":
+        found = clones_of((patients & in_lineage).to_numpy())
+        calls, method = found.call, "light_chain"
+        reason, clones = found.reason, found.patients
+    else:
+        calls, method = _annotated(row, table, patients, location, registry), "annotation"
+        reason, clones = no_reason, []
+    malignant = patients & calls.isin(_MALIGNANT)
+    normal = patients & calls.isin(_NORMAL)
+    population[malignant] = "diseased"
+    population[normal & in_lineage] = "normal_counterpart"
+    unclear = patients & ~malignant & ~normal & (in_lineage | calls.isin(_UNCLEAR))
+    population[unclear] = "malignancy_unclear"
+    return Populations(population, method, reason, clones)
+
+
+def _annotated(
+    row: AtlasRow, table: pd.DataFrame, patients: pd.Series, location: str, registry: str
+) -> pd.Series:
+    """Return the calls of the column a registry row names, folded."""
     if row.malignancy not in table.columns:
         near = near_matches(row.malignancy, table.columns)
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -87,10 +162,4 @@ def populations(
             f"calls that are not understood: {listed(odd)}",
             "write malignant, normal or unclear (a cell_labels table can replace the column)",
         )
-    malignant = patients & calls.isin(_MALIGNANT)
-    normal = patients & calls.isin(_NORMAL)
-    population[malignant] = "diseased"
-    population[normal & in_lineage] = "normal_counterpart"
-    unclear = patients & ~malignant & ~normal & (in_lineage | calls.isin(_UNCLEAR))
-    population[unclear] = "malignancy_unclear"
-    return population, "annotation"
+    return calls

@@ -1,0 +1,140 @@
+"""Doublet scores: one sample at a time, seeded, and what is not assessed says so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.stats import norm
+
+from targetscore.ingest import doublets as db
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Three samples: two of 240 cells with 20 doublets each, one of 30 cells."""
+    rng = np.random.default_rng(0)
+    kinds = rng.gamma(0.3, 1.0, (3, 300))
+    kinds *= 1500 / kinds.sum(1, keepdims=True)
+    kind = rng.integers(0, 3, 510)
+    counts = rng.poisson(kinds[kind] * rng.lognormal(0, 0.3, 510)[:, None])
+    sample = np.repeat(["b", "a", "small"], [240, 240, 30])
+    doublet = np.zeros(510, dtype=bool)
+    for start in (0, 240):
+        for i in range(start, start + 20):
+            partner = next(j for j in range(start + 20 + i % 20, start + 240) if kind[j] != kind[i])
+            counts[i] += counts[partner]
+            doublet[i] = True
+    cells = pd.DataFrame(
+        {"row": np.arange(510), "cell": [f"c{i:03d}" for i in range(510)], "sample": sample}
+    )
+    return cells, sp.csr_matrix(counts), doublet
+
+
+def blocks_of(matrix, size=77, calls=None):
+    def blocks():
+        if calls is not None:
+            calls.append(1)
+        for a in range(0, matrix.shape[0], size):
+            yield a, matrix[a : a + size]
+
+    return blocks
+
+
+@pytest.fixture(scope="module")
+def scored(world):
+    return db.score_doublets(world[0], blocks_of(world[1]))
+
+
+def test_doublets_score_higher(world, scored):
+    doublet = world[2][:480]
+    score, flagged = scored["score"][:480], scored["flagged"][:480]
+    assert score[doublet].median() > 3 * score[~doublet].median()
+    assert flagged[doublet].mean() > 0.7
+    assert flagged[~doublet].mean() < 0.05
+    assert scored["reason"][:480].isna().all()
+    assert scored["row"].tolist() == list(range(510))
+    assert scored["score"].dropna().between(0, 1).all()
+
+
+def test_small_samples_are_not_assessed_and_say_so(scored):
+    small = scored[480:]
+    assert small["score"].isna().all()
+    assert small["flagged"].isna().all()
+    assert set(small["reason"]) == {"not assessed: the sample has fewer than 100 cells"}
+
+
+def test_order_of_rows_and_interleaving_change_nothing(world, scored):
+    cells, counts, _ = world
+    order = np.random.default_rng(1).permutation(len(cells))
+    shuffled = cells.iloc[order].assign(row=np.arange(len(cells)))
+    again = db.score_doublets(shuffled, blocks_of(counts[order], 31))
+    back = again.set_index(pd.Index(order)).sort_index()
+    for column in ("score", "flagged", "reason"):
+        assert back[column].equals(scored[column].set_axis(back.index)), column
+
+
+def test_rejected_cells_take_no_part(world, scored):
+    cells, counts, _ = world
+    padded = sp.vstack([sp.csr_matrix(np.full((40, 300), 9)), counts], format="csr")
+    found = db.score_doublets(cells.assign(row=cells["row"] + 40), blocks_of(padded))
+    assert found["score"].equals(scored["score"])
+
+
+def test_one_pass_for_samples_that_follow_one_another(world, monkeypatch):
+    cells, counts, _ = world
+    monkeypatch.setattr(db, "OPEN_CELLS", 250)
+    calls = []
+    db.score_doublets(cells, blocks_of(counts, calls=calls))
+    assert len(calls) == 1
+    interleaved = cells.assign(sample=np.where(np.arange(510) % 2, "a", "b"))
+    calls.clear()
+    db.score_doublets(interleaved, blocks_of(counts, calls=calls))
+    assert len(calls) == 2
+
+
+def test_samples_scrublet_cannot_score_keep_their_reason():
+    cells = pd.DataFrame({"row": range(120), "cell": [f"c{i}" for i in range(120)], "sample": "s"})
+    few_genes = sp.csr_matrix(np.random.default_rng(0).poisson(2, (120, 8)))
+    found = db.score_doublets(cells, blocks_of(few_genes))
+    assert found["score"].isna().all()
+    assert found["reason"].str.startswith("not assessed: ").all()
+    nothing = db.score_doublets(cells, blocks_of(sp.csr_matrix((120, 8), dtype=np.int64)))
+    assert nothing["reason"].str.startswith("not assessed: ").all()
+
+
+def test_an_empty_cell_is_not_assessed(world):
+    cells, counts, _ = world
+    emptied = counts.tolil()
+    emptied[100] = 0
+    found = db.score_doublets(cells, blocks_of(emptied.tocsr()))
+    assert np.isnan(found["score"][100])
+    assert found["reason"][100] == "not assessed: fewer than 3 genes"
+    assert found["score"][:480].notna().sum() == 479
+
+
+def test_no_cells_give_an_empty_table(world):
+    found = db.score_doublets(world[0][:0], blocks_of(world[1]))
+    assert found.columns.tolist() == ["row", "score", "flagged", "reason"]
+    assert found.empty
+
+
+def test_cut_lies_between_two_modes():
+    rng = np.random.default_rng(2)
+    scores = np.concatenate([rng.normal(0.1, 0.03, 3000), rng.normal(0.6, 0.08, 2000)])
+    cut = db.cut_between_modes(scores)
+    grid = np.linspace(0.1, 0.6, 500)
+    density = 0.6 * norm.pdf(grid, 0.1, 0.03) + 0.4 * norm.pdf(grid, 0.6, 0.08)
+    empty = grid[density < 0.05]
+    assert empty.min() - 0.02 < cut < empty.max() + 0.02
+
+
+def test_no_cut_without_two_modes():
+    assert db.cut_between_modes(np.full(50, 0.3)) is None
+
+
+def test_scanpy_is_imported_only_when_used():
+    import subprocess
+    import sys
+
+    code = "import sys, targetscore.ingest.doublets; sys.exit('scanpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
