@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -257,9 +257,8 @@ def read_table(
     path: str | os.PathLike[str],
     contract: Contract,
     columns: Sequence[str] | None = None,
-    filters: Any = None,
 ) -> pd.DataFrame:
-    """Read a stage file, or some of its columns and rows, and check it.
+    """Read a stage file, or some of its columns, and check it.
 
     Parameters
     ----------
@@ -269,8 +268,6 @@ def read_table(
         What the file must keep; columns that are not read are not checked.
     columns
         Columns to read, all by default.
-    filters
-        Row filters as :func:`pyarrow.parquet.read_table` takes them.
 
     Returns
     -------
@@ -283,20 +280,20 @@ def read_table(
         If the file is missing, not Parquet, or breaks the contract.
     """
     try:
-        arrow = pq.read_table(path, columns=columns, filters=filters, partitioning=None)
+        arrow = pq.read_table(path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ContractError.one(
             path, "", f"cannot be read as a stage file ({error})", "delete it and run again"
         ) from error
     table = arrow.to_pandas()
     kept = tuple(c for c in contract.columns if columns is None or c.name in columns)
-    key = contract.key if filters is None and columns is None else ()
+    key = contract.key if columns is None else ()
     Contract(contract.name, kept, key).check(table, str(path))
     return table
 
 
 def read_pieces(
-    path: str | os.PathLike[str], contract: Contract, columns: Sequence[str], rows: int = 1 << 20
+    path: str | os.PathLike[str], contract: Contract, columns: Sequence[str], rows: int = 1 << 17
 ) -> Iterator[pd.DataFrame]:
     """Read some columns of a stage file piece by piece, in order.
 
@@ -323,6 +320,73 @@ def read_pieces(
         raise ContractError.one(
             path, "", f"cannot be read as a stage file ({error})", "delete it and run again"
         ) from error
+
+
+def read_matching(
+    path: str | os.PathLike[str],
+    contract: Contract,
+    column: str,
+    values: Collection[object],
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read the rows of a long stage file that hold one of some values, in bounded memory.
+
+    Row groups are read one after the other, and not at all if their statistics exclude the
+    values.
+
+    Parameters
+    ----------
+    path, contract, columns
+        As in :func:`read_table`.
+    column
+        Column to look at.
+    values
+        What its rows may hold.
+
+    Raises
+    ------
+    ContractError
+        If the file is missing, not Parquet, or breaks the contract.
+    """
+    kept = contract.names if columns is None else list(columns)
+    wanted = pa.array(sorted(values, key=str))
+    found = [contract.schema().empty_table().select(kept)]
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                if not _may_hold(file.metadata.row_group(number), column, wanted):
+                    continue
+                part = file.read_row_group(number, columns=[*{*kept, column}])
+                found.append(part.filter(_among(part[column], wanted)).select(kept))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise ContractError.one(
+            path, "", f"cannot be read as a stage file ({error})", "delete it and run again"
+        ) from error
+    whole = pa.concat_tables([part.replace_schema_metadata() for part in found])
+    table = whole.unify_dictionaries().to_pandas()
+    kept_columns = tuple(c for c in contract.columns if c.name in kept)
+    Contract(contract.name, kept_columns, ()).check(table, str(path))
+    return table
+
+
+def _may_hold(group: pq.RowGroupMetaData, column: str, wanted: pa.Array) -> bool:
+    parts = (group.column(i) for i in range(group.num_columns))
+    known = next(part for part in parts if part.path_in_schema == column).statistics
+    if known is None or not known.has_min_max or not pa.types.is_integer(wanted.type):
+        return True
+    numbers = wanted.to_numpy()
+    return bool(((numbers >= known.min) & (numbers <= known.max)).any())
+
+
+def _among(values: pa.ChunkedArray, wanted: pa.Array) -> pa.ChunkedArray:
+    """Look labels up once per word, not once per row."""
+    if not pa.types.is_dictionary(values.type):
+        return pc.is_in(values, pc.cast(wanted, values.type))
+    masks = [
+        pc.take(pc.is_in(chunk.dictionary, pc.cast(wanted, pa.string())), chunk.indices)
+        for chunk in values.chunks
+    ]
+    return pa.chunked_array(masks, pa.bool_())
 
 
 def read_stamp(path: str | os.PathLike[str]) -> dict[str, Any]:

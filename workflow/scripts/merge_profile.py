@@ -5,7 +5,8 @@ from targetscore.contracts import CELLS, EXPRESSION, GENES, GROUPS
 from targetscore.fetch import from_manifest
 from targetscore.io import read_json, read_pieces, read_table, write_table, write_tables
 from targetscore.logs import log_to
-from targetscore.profile import CELL_COLUMNS, profile_packs
+from targetscore.profile.groups import CELL_COLUMNS, GENE_COLUMNS
+from targetscore.profile.merging import profile_packs
 from targetscore.provenance import stamp
 
 with log_to(snakemake.log[0]):
@@ -15,7 +16,7 @@ with log_to(snakemake.log[0]):
     profile = profile_packs(
         row.atlas,
         read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
-        read_table(snakemake.input.genes, GENES),
+        read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.input.packs,
         snakemake.threads,
     )

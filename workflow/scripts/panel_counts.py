@@ -6,7 +6,8 @@ from targetscore.fetch import from_manifest
 from targetscore.genes import load_genes, resolve_panel
 from targetscore.io import read_json, read_pieces, read_table, write_tables
 from targetscore.logs import log_to
-from targetscore.profile import CELL_COLUMNS, panel_of_packs
+from targetscore.profile.groups import CELL_COLUMNS, GENE_COLUMNS
+from targetscore.profile.merging import panel_of_packs
 from targetscore.provenance import stamp
 
 with log_to(snakemake.log[0]):
@@ -18,7 +19,7 @@ with log_to(snakemake.log[0]):
     made_of = stamp(snakemake.params.library, row.model_dump(), [fetched.sha256])
     tables = panel_of_packs(
         read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
-        read_table(snakemake.input.genes, GENES),
+        read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.input.packs,
         panel,
     )

@@ -6,7 +6,8 @@ from targetscore.fetch import from_manifest
 from targetscore.formats import open_atlas
 from targetscore.io import read_json, read_pieces, read_table
 from targetscore.logs import log_to
-from targetscore.profile import CELL_COLUMNS, pack_rows
+from targetscore.profile.groups import CELL_COLUMNS, GENE_COLUMNS
+from targetscore.profile.packing import pack_rows
 
 with log_to(snakemake.log[0]):
     row = AtlasRow.model_validate(snakemake.params.row)
@@ -14,7 +15,7 @@ with log_to(snakemake.log[0]):
     pack_rows(
         open_atlas(row, fetched.location),
         read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
-        read_table(snakemake.input.genes, GENES),
+        read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.output.pack,
         shard=int(snakemake.wildcards.shard),
         n_shards=int(snakemake.wildcards.n_shards),

@@ -8,20 +8,24 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
 from targetscore.errors import AtlasError, plain
 from targetscore.formats.base import (
     BLOCK_VALUES,
+    BROKEN,
     Names,
     OpenAtlas,
     RowBlock,
+    RowLengths,
     as_counts,
     check_columns,
 )
 from targetscore.formats.geo_text import open_geo_text
 from targetscore.formats.h5ad import open_h5ad
+from targetscore.formats.tenx_h5 import open_tenx_h5
 from targetscore.formats.tenx_mtx import open_tenx_mtx
 
 __all__ = [
@@ -34,8 +38,12 @@ __all__ = [
     "open_atlas",
 ]
 
-FORMATS = {"h5ad": open_h5ad, "tenx_mtx": open_tenx_mtx, "geo_text": open_geo_text}
-_BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
+FORMATS = {
+    "h5ad": open_h5ad,
+    "tenx_h5": open_tenx_h5,
+    "tenx_mtx": open_tenx_mtx,
+    "geo_text": open_geo_text,
+}
 
 
 @contextmanager
@@ -43,7 +51,7 @@ def _named(row: AtlasRow, location: str) -> Iterator[None]:
     """Turn what a library says of a broken file into an error that names the file."""
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         wrong = f"cannot be read as {row.format} ({type(error).__name__}: {plain(error)})"
         remedy = "its structure is not that of the format: fetch it again, or write it again"
         raise AtlasError.one(location, "", wrong, remedy) from error
@@ -77,4 +85,15 @@ def open_atlas(row: AtlasRow, location: str) -> OpenAtlas:
         with _named(row, location):
             return atlas.read_names()
 
-    return replace(atlas, rows=rows, peek=peek, read_names=read_names)
+    def lengths(of: RowLengths, start: int, stop: int) -> NDArray[np.int64]:
+        with _named(row, location):
+            return of(start, stop)
+
+    known = atlas.row_lengths
+    return replace(
+        atlas,
+        rows=rows,
+        peek=peek,
+        read_names=read_names,
+        row_lengths=partial(lengths, known) if known else None,
+    )

@@ -17,6 +17,20 @@ from targetscore.errors import MatrixError, plain
 BLOCK_VALUES = 2_000_000
 """Non-zero counts a block may hold; a single row may exceed it."""
 
+BROKEN = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+)
+"""What libraries raise when they read a damaged file."""
+
+RowLengths = Callable[[int, int], NDArray[np.int64]]
+
 _HIGHEST_LOG = 20
 
 
@@ -97,7 +111,7 @@ class OpenAtlas:
     rows: Callable[[int, int], Iterator[RowBlock]]
     peek: Callable[[], None]
     gene_of_column: NDArray[np.int32] | None = None
-    row_lengths: Callable[[int, int], NDArray[np.int64]] | None = None
+    row_lengths: RowLengths | None = None
 
     @cached_property
     def _names(self) -> Names:
@@ -153,19 +167,17 @@ def given(loaded: tuple[NDArray[Any], NDArray[Any]]) -> tuple[NDArray[Any], NDAr
     return loaded
 
 
-def row_ranges(indptr: NDArray[np.int64], limit: int = BLOCK_VALUES) -> Iterator[tuple[int, int]]:
-    """Cut rows into ranges that hold at most ``limit`` values each (or one row).
+def row_ranges(indptr: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut rows into ranges that hold at most :data:`BLOCK_VALUES` values each (or one row).
 
     Parameters
     ----------
     indptr
         CSR row pointer, shape ``(n_rows + 1,)``.
-    limit
-        Values a range may hold.
     """
     start, n_rows = 0, len(indptr) - 1
     while start < n_rows:
-        end = int(np.searchsorted(indptr, indptr[start] + limit, side="right")) - 1
+        end = int(np.searchsorted(indptr, indptr[start] + BLOCK_VALUES, side="right")) - 1
         end = min(max(end, start + 1), n_rows)
         yield start, end
         start = end

@@ -1,42 +1,49 @@
-"""Read one-dimensional HDF5 datasets from several threads, inflating outside the library."""
+"""Read HDF5 datasets of numbers from several threads, inflating outside the library."""
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from targetscore.errors import MatrixError
+from targetscore.errors import MatrixError, plain
+from targetscore.formats import filters
+from targetscore.formats.base import BROKEN
 
-zlib: Any
-try:
-    zlib = import_module("isal.isal_zlib")
-except ImportError:  # no build of it for this processor
-    zlib = import_module("zlib")
+__all__ = ["Stored", "damaged", "reading"]
 
-__all__ = ["Vector", "damaged"]
-
-_DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
+_REWRITE = "write it again as one gzip file: anndata.read_h5ad(file).write_h5ad(new, 'gzip')"
 
 
 def damaged(file: object, place: str, why: object) -> MatrixError:
     """Return the error for a matrix whose stored bytes cannot be what they should be."""
-    return MatrixError.one(
-        file, place, f"the matrix cannot be read ({why})", "delete the file and fetch it again"
-    )
+    wrong = f"the matrix cannot be read ({plain(why)})"
+    return MatrixError.one(file, place, wrong, "delete the file and fetch it again")
 
 
-class Vector:
-    """A one-dimensional dataset of numbers, read in slices by any thread.
+@contextmanager
+def reading(file: object, place: str) -> Iterator[None]:
+    """Turn what libraries raise while a matrix is read into a :class:`MatrixError`."""
+    try:
+        yield
+    except BROKEN as error:
+        raise damaged(file, place, f"{type(error).__name__}: {error}") from error
 
-    HDF5 inflates chunk by chunk under one lock, with zlib. Here the stored bytes of
-    gzip-compressed (or plain) chunks are read past it and inflated by ISA-L, three times as
-    fast on one core and on all cores at once. Any other filter or layout goes through h5py.
+
+class Stored:
+    """Numbers in an HDF5 file, read row by row (or value by value) by any thread.
+
+    HDF5 inflates chunk by chunk under one lock, with zlib. Here the stored bytes of chunks are
+    read past it and inflated by ISA-L, three times as fast on one core and on all cores at
+    once; filters that are not :data:`filters.KNOWN` and other layouts go through h5py.
 
     Parameters
     ----------
@@ -44,87 +51,98 @@ class Vector:
         The dataset; its file stays open as long as this is used.
     file
         Path of the file.
+    n_dimensions
+        Dimensions it must have, 1 or 2.
 
     Raises
     ------
     MatrixError
-        If the dataset is compressed in a way that cannot be read here.
+        If the dataset has other dimensions, is not whole, or is compressed in a way that
+        cannot be read here.
     """
 
-    def __init__(self, dataset: h5py.Dataset, file: str) -> None:
-        self.size, self.dtype = int(dataset.shape[0]), dataset.dtype
-        self._dataset, self._file, self._place = dataset, file, str(dataset.name).lstrip("/")
-        self._filters = _filters(dataset)
-        _need_filters(self._filters, file, self._place)
-        self._stored = _stored_chunks(dataset) if self._is_direct() else None
+    def __init__(self, dataset: h5py.Dataset, file: str, n_dimensions: int = 1) -> None:
+        self._dataset, self._file, self.place = dataset, file, str(dataset.name).lstrip("/")
+        if dataset.ndim != n_dimensions:
+            wrong = f"it has {dataset.ndim} dimensions instead of {n_dimensions}"
+            raise damaged(file, self.place, wrong)
+        _need_whole(dataset, file, self.place)
+        self.shape, self.dtype = dataset.shape, dataset.dtype.newbyteorder("=")
+        self._chunk_shape, self._filters = dataset.chunks, _filters(dataset)
+        self._chunks = _chunk_table(dataset) if self._is_direct() else None
         self._descriptor = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
+        self._file_size = os.fstat(self._descriptor).st_size
+
+    @property
+    def size(self) -> int:
+        """Rows, or values if there is one dimension."""
+        return int(self.shape[0])
+
+    @property
+    def rows_per_chunk(self) -> int:
+        """Rows (or values) that are stored together, 1 if each can be read on its own."""
+        return int(self._chunk_shape[0]) if self._chunk_shape else 1
 
     def _is_direct(self) -> bool:
-        native = self.dtype.kind in "iuf" and self.dtype.isnative
-        plain_file = self._dataset.file.userblock_size == 0
-        known = self._filters in ([], [_DEFLATE], [_SHUFFLE, _DEFLATE])
-        return native and plain_file and known and self._dataset.chunks is not None
+        # Whether addresses count from the user block depends on the version of HDF5.
+        addressed = self._chunk_shape is not None and self._dataset.file.userblock_size == 0
+        plain_numbers = (
+            self.dtype.kind in "iuf"
+            and h5py.h5t.py_create(self._dataset.dtype) == self._dataset.id.get_type()
+        )
+        return addressed and plain_numbers and filters.KNOWN.issuperset(self._filters)
 
     def stored_bytes(self, start: int, stop: int) -> int:
-        """Return how many bytes of the file hold a slice, to within a chunk."""
+        """Return how many bytes of the file hold some rows, to within a chunk."""
         share = self._dataset.id.get_storage_size() / max(self.size, 1)
         return round((stop - start) * share)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return a slice.
+        """Return some rows, shape ``(stop - start, …)``.
 
         Parameters
         ----------
         start, stop
-            The slice, ``0 <= start <= stop <= size``.
+            The rows, ``0 <= start <= stop <= size``.
 
         Raises
         ------
         MatrixError
-            If a stored chunk is cut short, is missing, or does not inflate to its length.
+            If a stored chunk is cut short, or does not inflate to its length.
         """
-        if self._stored is None:
-            try:
-                return self._dataset[start:stop]
-            except (OSError, RuntimeError) as error:
-                raise damaged(self._file, self._place, error) from error
-        length = self._dataset.chunks[0]
-        out = np.empty(stop - start, dtype=self.dtype)
-        for number in range(start // length, -(-stop // length)):
-            values = self._chunk(self._stored, number)
-            first = number * length
+        if self._chunks is None:
+            with reading(self._file, self.place):
+                return self._dataset[start:stop].astype(self.dtype, copy=False)
+        out = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+        if not out.size:
+            return out
+        length, *widths = self._chunk_shape
+        across = [range(n) for n in self._chunks.shape[1:-1]]
+        for number in product(range(start // length, -(-stop // length)), *across):
+            first = number[0] * length
             low, high = max(start, first), min(stop, first + length)
-            out[low - start : high - start] = values[low - first : high - first]
+            values = self._chunk(self._chunks[number], first)
+            beside = [slice(i * w, (i + 1) * w) for i, w in zip(number[1:], widths, strict=True)]
+            target = out[low - start : high - start, *beside]
+            target[...] = values[low - first : high - first, *map(slice, target.shape[1:])]
         return out
 
-    def _chunk(self, stored: NDArray[np.int64], number: int) -> NDArray[Any]:
+    def _chunk(self, stored: NDArray[np.int64], first: int) -> NDArray[Any]:
         # A chunk is inflated by whoever needs it; two neighbouring slices both inflate the one
         # they share, which is cheaper than handing it from thread to thread.
-        address, size, skipped = (int(v) for v in stored[number])
-        n_bytes = self._dataset.chunks[0] * self.dtype.itemsize
-        what = f"{self._place}, values from {number * self._dataset.chunks[0]:,}"
-        if size == 0:
-            raise damaged(self._file, what, "a piece of it was never written")
-        raw = os.pread(self._descriptor, size, address)
-        if len(raw) != size:
-            raise damaged(self._file, what, "the file ends inside a piece of it")
+        address, size, skipped = (int(v) for v in stored)
+        n_bytes = math.prod(self._chunk_shape) * self.dtype.itemsize
         applied = [f for i, f in enumerate(self._filters) if not skipped >> i & 1]
-        if _DEFLATE in applied:
-            raw = self._inflate(raw, n_bytes, what)
-        if len(raw) != n_bytes:
-            wrong = f"a piece holds {len(raw):,} bytes instead of {n_bytes:,}"
-            raise damaged(self._file, what, wrong)
-        if _SHUFFLE in applied:
-            planes = np.frombuffer(raw, np.uint8).reshape(self.dtype.itemsize, -1)
-            return np.ascontiguousarray(planes.T).view(self.dtype).ravel()
-        return np.frombuffer(raw, self.dtype)
-
-    def _inflate(self, raw: bytes, n_bytes: int, what: str) -> bytes:
         try:
-            return zlib.decompress(raw, bufsize=n_bytes)
-        except zlib.error as error:
-            raise damaged(self._file, what, error) from error
+            if address + size > self._file_size:
+                raise ValueError("the file ends inside a piece of it")
+            raw = os.pread(self._descriptor, size, address)
+            values = filters.undone(raw, applied, n_bytes, self.dtype.itemsize)
+        except (OSError, OverflowError, ValueError) as error:
+            what = "values" if len(self.shape) == 1 else "rows"
+            raise damaged(self._file, f"{self.place}, {what} from {first:,}", error) from error
+        return np.frombuffer(values, self._dataset.dtype).reshape(self._chunk_shape)
 
 
 def _filters(dataset: h5py.Dataset) -> list[int]:
@@ -132,27 +150,39 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
     return [int(created.get_filter(i)[0]) for i in range(created.get_nfilters())]
 
 
-def _need_filters(filters: list[int], file: str, place: str) -> None:
-    """Load further decompressors where HDF5 has none, and refuse what none of them knows."""
-    if all(h5py.h5z.filter_avail(number) for number in filters):
-        return
-    import hdf5plugin  # noqa: F401
+def _need_whole(dataset: h5py.Dataset, file: str, place: str) -> None:
+    """Raise unless all values were written, into this file, and can be read.
 
-    unknown = [number for number in filters if not h5py.h5z.filter_avail(number)]
+    HDF5 gives zeros for what was never written, and for other files that are not there.
+    """
+    own = os.path.samefile(dataset.file.filename, file)
+    if dataset.is_virtual or dataset.external or not own:
+        wrong = "its values are kept in other files, which no checksum covers"
+        raise MatrixError.one(file, place, wrong, _REWRITE)
+    unknown = [number for number in _filters(dataset) if not h5py.h5z.filter_avail(number)]
     if unknown:
         wrong = f"is compressed with HDF5 filters that cannot be read here: {unknown}"
-        remedy = "write it again with gzip: anndata.read_h5ad(file).write_h5ad(new, 'gzip')"
-        raise MatrixError.one(file, place, wrong, remedy)
+        raise MatrixError.one(file, place, wrong, _REWRITE)
+    if dataset.chunks is None:
+        written = dataset.id.get_space_status() == h5py.h5d.SPACE_STATUS_ALLOCATED
+        whole = written or dataset.size == 0
+    else:
+        whole = dataset.id.get_num_chunks() == math.prod(_grid(dataset))
+    if not whole:
+        raise damaged(file, place, "a piece of it was never written")
 
 
-def _stored_chunks(dataset: h5py.Dataset) -> NDArray[np.int64]:
-    """Return address, size and skipped filters of each chunk; size 0 where none was written."""
-    length = dataset.chunks[0]
-    table = np.zeros((-(-dataset.shape[0] // length), 3), dtype=np.int64)
+def _grid(dataset: h5py.Dataset) -> list[int]:
+    return [-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]
+
+
+def _chunk_table(dataset: h5py.Dataset) -> NDArray[np.int64]:
+    """Return address, size and skipped filters of each chunk, shape ``(…, 3)``."""
+    table = np.zeros((*_grid(dataset), 3), dtype=np.int64)
 
     def note(chunk: Any) -> None:
-        row = (chunk.byte_offset, chunk.size, chunk.filter_mask)
-        table[chunk.chunk_offset[0] // length] = row
+        place = tuple(o // c for o, c in zip(chunk.chunk_offset, dataset.chunks, strict=True))
+        table[place] = (chunk.byte_offset, chunk.size, chunk.filter_mask)
 
     dataset.id.chunk_iter(note)
     return table

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,20 +12,22 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
-from targetscore.errors import AtlasError, MatrixError, listed, near_matches
-from targetscore.formats.base import (
-    BLOCK_VALUES,
-    Names,
-    OpenAtlas,
-    RowBlock,
-    as_counts,
-    row_ranges,
-    stream_rows,
+from targetscore.errors import AtlasError, MatrixError, listed, near_matches, plain
+from targetscore.formats import base
+from targetscore.formats.base import Names, OpenAtlas, RowBlock, as_counts, stream_rows
+from targetscore.formats.chunks import Stored, damaged, reading
+from targetscore.formats.sparse_h5 import (
+    check_sparse,
+    open_hdf5,
+    row_lengths,
+    sparse_columns,
+    sparse_rows,
+    sparse_sample,
+    three_ranges,
 )
-from targetscore.formats.chunks import Vector, damaged
-from targetscore.formats.turn import turned_rows
 
 _PEEK_ROWS = 200
+_DENSE_BLOCKS = 32
 
 
 def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
@@ -49,7 +49,8 @@ def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
     """
     with _open(location) as file:
         place = _find_counts(file, row.counts, location)
-        shape = _shape(file[place])
+        with reading(location, place):
+            shape = _check(file[place], location, place)
     return OpenAtlas(
         location=location,
         counts=place,
@@ -80,26 +81,13 @@ def _names(row: AtlasRow, location: str, place: str, shape: tuple[int, int]) -> 
 
 
 def _open(location: str) -> h5py.File:
-    if Path(location).is_dir():
-        raise AtlasError.one(
-            location, "", "is a folder, not an h5ad file", "name the file, or correct the format"
-        )
-    try:
-        file = h5py.File(location, "r")
-    except OSError as error:
-        size = Path(location).stat().st_size if Path(location).is_file() else 0
-        raise AtlasError.one(
-            location,
-            "",
-            f"cannot be opened as an h5ad file of {size:,} bytes ({error})",
-            "it is probably truncated or not HDF5; delete it and fetch it again",
-        ) from error
+    file = open_hdf5(location, "an h5ad file")
     if "obs" not in file or "var" not in file:
         found = listed(file)
         file.close()
-        raise AtlasError.one(
-            location, "", f"is HDF5 but not AnnData (it holds {found})", "give an .h5ad file"
-        )
+        remedy = "give an .h5ad file, or correct the format (10x HDF5 files are tenx_h5)"
+        wrong = f"is HDF5 but not AnnData (it holds {found})"
+        raise AtlasError.one(location, "", wrong, remedy)
     return file
 
 
@@ -108,10 +96,10 @@ def _frame(group: Any, location: str, name: str) -> pd.DataFrame:
 
     try:
         table = read_elem(group)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise AtlasError.one(
-            location, name, f"the table cannot be read ({error})", "fetch the file again"
-        ) from error
+    except Exception as error:
+        remedy = "fetch the file again; if a later anndata wrote it, write it with an earlier one"
+        wrong = f"the table cannot be read ({plain(error)})"
+        raise AtlasError.one(location, name, wrong, remedy) from error
     if not isinstance(table, pd.DataFrame):
         remedy = "it was written by an old anndata: read it with a current one and write it again"
         raise AtlasError.one(location, name, "is not a table", remedy)
@@ -120,8 +108,8 @@ def _frame(group: Any, location: str, name: str) -> pd.DataFrame:
 
 def _matrices(file: h5py.File) -> list[str]:
     found = [p for p in ("raw/X", "layers/counts", "X") if p in file]
-    layers = file.get("layers", {})
-    return found + sorted(f"layers/{n}" for n in layers if f"layers/{n}" not in found)
+    found += sorted(f"layers/{n}" for n in file.get("layers", {}) if n != "counts")
+    return [p for p in found if not isinstance(file[p], h5py.Dataset) or file[p].shape]
 
 
 def _find_counts(file: h5py.File, wanted: str, location: str) -> str:
@@ -141,8 +129,9 @@ def _find_counts(file: h5py.File, wanted: str, location: str) -> str:
         return wanted
     refused: list[str] = []
     for place in present:
+        values = _sample(file[place], location, place)
         try:
-            _sample(file, place, location)
+            _need_counts(values, location, place)
         except MatrixError as error:
             refused.append(f"{place}: {error.problems[0].wrong.split(' (', 1)[0]}")
         else:
@@ -157,9 +146,11 @@ def _find_counts(file: h5py.File, wanted: str, location: str) -> str:
 
 def _shape(matrix: Any) -> tuple[int, int]:
     if isinstance(matrix, h5py.Dataset):
-        return int(matrix.shape[0]), int(matrix.shape[1])
-    shape = matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape"))
-    return int(shape[0]), int(shape[1])
+        shape = matrix.shape
+    else:
+        shape = matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape"))
+    n_rows, n_columns = shape
+    return int(n_rows), int(n_columns)
 
 
 def _encoding(matrix: Any) -> str:
@@ -169,26 +160,39 @@ def _encoding(matrix: Any) -> str:
     return "csc" if str(kind).startswith("csc") else "csr"
 
 
-def _sample(file: h5py.File, place: str, location: str) -> None:
-    matrix = file[place]
+def _n_major(matrix: Any) -> int:
+    return _shape(matrix)[1 if _encoding(matrix) == "csc" else 0]
+
+
+def _check(matrix: Any, location: str, place: str) -> tuple[int, int]:
+    """Return the shape of a matrix after a look at its parts."""
+    shape = _shape(matrix)
+    if min(shape) < 0:
+        raise damaged(location, place, f"its shape is {shape}")
     if isinstance(matrix, h5py.Dataset):
-        n = matrix.shape[0]
-        spots = [(a, min(a + _PEEK_ROWS, n)) for a in sorted({0, n // 2, max(n - _PEEK_ROWS, 0)})]
-        values = [matrix[a:b].ravel() for a, b in spots]
+        Stored(matrix, location, 2)
     else:
-        n, few = matrix["data"].shape[0], 200_000
-        spots = [(a, min(a + few, n)) for a in sorted({0, n // 2, max(n - few, 0)})]
-        values = [matrix["data"][a:b] for a, b in spots]
+        check_sparse(matrix, _n_major(matrix), location)
+    return shape
+
+
+def _sample(matrix: Any, location: str, place: str) -> list[NDArray[Any]]:
+    with reading(location, place):
+        n_rows = _check(matrix, location, place)[0]
+        if isinstance(matrix, h5py.Dataset):
+            stored = Stored(matrix, location, 2)
+            return [stored.read(a, b).ravel() for a, b in three_ranges(n_rows, _PEEK_ROWS)]
+        return sparse_sample(matrix, _n_major(matrix), location)
+
+
+def _need_counts(values: list[NDArray[Any]], location: str, place: str) -> None:
     for part in values:
         as_counts(part, location, place)
 
 
 def _peek(location: str, place: str) -> None:
     with _open(location) as file:
-        try:
-            _sample(file, place, location)
-        except (OSError, RuntimeError) as error:
-            raise damaged(location, place, error) from error
+        _need_counts(_sample(file[place], location, place), location, place)
 
 
 def _reads(location: str, place: str) -> dict[str, Any]:
@@ -200,93 +204,35 @@ def _reads(location: str, place: str) -> dict[str, Any]:
     def rows(start: int, stop: int) -> Iterator[RowBlock]:
         # Closed when the last block that reads from it is gone, maybe after this generator.
         file = _open(location)
-        try:
+        with reading(location, place):
             yield from source(file[place], (location, place), start, stop)
-        except (OSError, RuntimeError, IndexError, ValueError) as error:
-            raise damaged(location, place, error) from error
 
-    def row_lengths(start: int, stop: int) -> NDArray[np.int64]:
-        with _open(location) as file:
-            return np.diff(row_pointer(file[place], _shape(file[place])[0], start, stop))
+    def lengths(start: int, stop: int) -> NDArray[np.int64]:
+        with _open(location) as file, reading(location, place):
+            return row_lengths(file[place], _shape(file[place])[0], location, start, stop)
 
-    return {"rows": rows, "row_lengths": row_lengths if encoding == "csr" else None}
-
-
-def row_pointer(matrix: Any, n_rows: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Return where rows begin among the values of an HDF5 group, shape ``(stop - start + 1,)``.
-
-    Raises
-    ------
-    ValueError
-        If the pointer does not fit the matrix.
-    """
-    stored, n_values = matrix["indptr"], matrix["data"].shape[0]
-    if stored.shape[0] != n_rows + 1:
-        raise ValueError(f"the row pointer holds {stored.shape[0]:,} numbers for {n_rows:,} rows")
-    if matrix["indices"].shape[0] != n_values:
-        raise ValueError("there are not as many column numbers as values")
-    pointer = stored[start : stop + 1].astype(np.int64)
-    if (np.diff(pointer) < 0).any() or pointer[0] < 0 or pointer[-1] > n_values:
-        raise ValueError("the row pointer is inconsistent")
-    return pointer
-
-
-def sparse_rows(
-    matrix: Any, n_rows: int, location: str, start: int, stop: int
-) -> Iterator[RowBlock]:
-    """Yield rows of an HDF5 group with indptr, indices and data in row order (CSR).
-
-    Parameters
-    ----------
-    matrix
-        The group.
-    n_rows
-        Rows of the whole matrix.
-    location
-        The file.
-    start, stop
-        Rows wanted.
-    """
-    pointer = row_pointer(matrix, n_rows, start, stop)
-    indices, data = Vector(matrix["indices"], location), Vector(matrix["data"], location)
-    for low, high in row_ranges(pointer):
-        a, b = int(pointer[low]), int(pointer[high])
-        n_bytes = indices.stored_bytes(a, b) + data.stored_bytes(a, b)
-        load = partial(_load, indices, data, a, b)
-        yield RowBlock(start + low, pointer[low : high + 1] - a, n_bytes, load)
-
-
-def _load(indices: Vector, data: Vector, a: int, b: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    return indices.read(a, b), data.read(a, b)
+    return {"rows": rows, "row_lengths": lengths if encoding == "csr" else None}
 
 
 def _csr(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
     return sparse_rows(matrix, _shape(matrix)[0], where[0], start, stop)
 
 
-def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
-    step = max(1, BLOCK_VALUES // max(matrix.shape[1], 1))
-    for first in range(start, stop, step):
-        rows = matrix[first : min(first + step, stop)]
-        counts = as_counts(rows.ravel(), *where).reshape(rows.shape)
-        yield from stream_rows([(first, sp.csr_matrix(counts))], start, stop)
-
-
 def _csc(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
-    shape, n_values = _shape(matrix), matrix["data"].shape[0]
-    indptr = matrix["indptr"][:].astype(np.int64)
-    consistent = len(indptr) == shape[1] + 1 and indptr[0] == 0 and indptr[-1] == n_values
-    if not consistent or (np.diff(indptr) < 0).any() or matrix["indices"].shape[0] != n_values:
-        raise ValueError("the column pointer is inconsistent")
-    indices, data = (Vector(matrix[name], where[0]) for name in ("indices", "data"))
-    yield from turned_rows(
-        indptr,
-        indices.read,
-        data.read,
-        shape,
-        start,
-        stop,
-    )
+    return sparse_columns(matrix, _shape(matrix), where[0], start, stop)
+
+
+def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
+    stored = Stored(matrix, where[0], 2)
+    step = max(1, base.BLOCK_VALUES // max(stored.shape[1], 1))
+    # Chunks hold many rows of few columns: read as many at once, or inflate them again.
+    n_read = max(step, min(stored.rows_per_chunk, _DENSE_BLOCKS * step))
+    for first in range(start, stop, n_read):
+        rows = stored.read(first, min(first + n_read, stop))
+        for a in range(0, len(rows), step):
+            part = rows[a : a + step]
+            counts = as_counts(part.ravel(), *where).reshape(part.shape)
+            yield from stream_rows([(first + a, sp.csr_matrix(counts))], start, stop)
 
 
 def _column(table: pd.DataFrame, name: str, location: str, field: str) -> pd.Series:

@@ -21,7 +21,8 @@ from targetscore.formats.base import (
     stream_rows,
 )
 
-_GENE_TYPES = frozenset({"Gene Expression", ""})
+GENE_TYPES = frozenset({"Gene Expression", ""})
+"""Feature types that are genes; files of early versions name none."""
 
 
 def open_tenx_mtx(row: AtlasRow, location: str) -> OpenAtlas:
@@ -44,7 +45,7 @@ def open_tenx_mtx(row: AtlasRow, location: str) -> OpenAtlas:
             remedy = "the files are not of one run, or one is cut short; fetch the folder again"
             raise AtlasError.one(location, what, wrong, remedy)
     kinds = features[2] if 2 in features else pd.Series("", index=features.index)
-    is_gene = kinds.isin(_GENE_TYPES).to_numpy()
+    is_gene = kinds.isin(GENE_TYPES).to_numpy()
     symbols = features[1] if 1 in features else features[0]
     names = Names(
         pd.DataFrame({"cell": barcodes.astype(str)}),

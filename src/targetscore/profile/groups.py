@@ -12,6 +12,8 @@ from targetscore.errors import MatrixError
 from targetscore.libraries import library_bins
 from targetscore.packs import Pack
 
+_PIECE = 1 << 18
+
 GROUP_KEY = (
     "population",
     "tissue_id",
@@ -24,6 +26,13 @@ GROUP_KEY = (
     "tissue",
     "cell_type",
 )
+
+
+CELL_COLUMNS = ("row", *GROUP_KEY)
+"""Columns of ``ingest/cells`` that a profile needs."""
+
+GENE_COLUMNS = ("gene_id", "masked")
+"""Columns of ``ingest/genes`` that a profile needs."""
 
 
 def number_groups(
@@ -105,16 +114,20 @@ def library_columns(packs: Sequence[Pack]) -> pd.DataFrame:
     sums = np.zeros((3, n_groups), dtype=np.int64)
     keys, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for pack in packs:
-        group = np.repeat(np.arange(n_groups), np.diff(pack.group_start))
-        library = np.asarray(pack.cells["library"])
-        total = np.asarray(pack.cells["total"])
-        _check_range(pack, total)
-        for row, values in zip(sums, (total, library, library == 0), strict=True):
-            np.add.at(row, group, values)
-        filled = library > 0
-        own, n = np.unique(group[filled] << 32 | library_bins(library[filled]), return_counts=True)
-        keys.append(own)
-        numbers.append(n)
+        _check_range(pack)
+        for first in range(0, int(pack.group_start[-1]), _PIECE):
+            piece = slice(first, min(first + _PIECE, int(pack.group_start[-1])))
+            cell = np.arange(piece.start, piece.stop)
+            group = np.searchsorted(pack.group_start, cell, "right") - 1
+            library = np.asarray(pack.cells["library"][piece])
+            total = np.asarray(pack.cells["total"][piece])
+            for row, values in zip(sums, (total, library, library == 0), strict=True):
+                np.add.at(row, group, values)
+            filled = library > 0
+            key = group[filled] << 32 | library_bins(library[filled])
+            own, n = np.unique(key, return_counts=True)
+            keys.append(own)
+            numbers.append(n)
     seen, place = np.unique(np.concatenate(keys), return_inverse=True)
     cells = np.zeros(len(seen), dtype=np.int64)
     np.add.at(cells, place, np.concatenate(numbers))
@@ -130,10 +143,10 @@ def library_columns(packs: Sequence[Pack]) -> pd.DataFrame:
     )
 
 
-def _check_range(pack: Pack, total: NDArray[np.int64]) -> None:
+def _check_range(pack: Pack) -> None:
     """Refuse what could overflow the sums; no atlas of UMI counts comes near it."""
-    too_many = len(total) >= 1 << 27
-    if too_many or total.astype(np.float64).sum() >= 2.0**62:
+    total = pack.cells["total"]
+    if len(total) >= 1 << 27 or float(np.sum(total, dtype=np.float64)) >= 2.0**62:
         wrong = f"{len(total):,} cells or their counts are too many to be added up exactly"
         remedy = "cut the atlas into several rows of the registry"
         raise MatrixError.one(pack.path, "", wrong, remedy)

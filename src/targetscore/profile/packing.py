@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.errors import MatrixError, StorageError
@@ -18,14 +19,70 @@ from targetscore.formats import OpenAtlas, RowBlock, as_counts, check_columns
 from targetscore.io import atomic_path
 from targetscore.packs import CELL_ARRAYS, gene_dtype, row_bytes, write_end
 from targetscore.profile import kernels
-from targetscore.profile.layout import Layout
+from targetscore.profile.groups import number_groups
+from targetscore.profile.layout import Layout, layout_of
 from targetscore.progress import Progress, cells_text, size_text
 from targetscore.threads import in_order
 
-__all__ = ["changed", "write_pack"]
+__all__ = ["pack_rows", "rows_of_shard", "write_pack"]
 
 _OVERFLOW = 1 << 14
 _COMPILED = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64))
+
+
+def rows_of_shard(n_rows: int, shard: int, n_shards: int) -> tuple[int, int]:
+    """Return the rows of the matrix that shard 1 … ``n_shards`` packs, from and up to."""
+    return n_rows * (shard - 1) // n_shards, n_rows * shard // n_shards
+
+
+def pack_rows(
+    atlas: OpenAtlas,
+    cells: Iterable[pd.DataFrame],
+    genes: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    shard: int = 1,
+    n_shards: int = 1,
+    threads: int = 1,
+) -> None:
+    """Pack one shard of an atlas: its raw counts once more, in the order of their groups.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    cells, genes
+        Contracts ``ingest/cells`` (at least ``row`` and the group key; whole or in pieces) and
+        ``ingest/genes``.
+    path
+        Where the pack is written, atomically.
+    shard, n_shards
+        Which of how many equal ranges of rows, from 1.
+    threads
+        Threads that read and pack.
+
+    Raises
+    ------
+    MatrixError
+        If the matrix cannot be read, does not hold counts, or is not the one ingested.
+    StorageError
+        If there is no room for the pack.
+    """
+    start, stop = rows_of_shard(atlas.shape[0], shard, n_shards)
+    groups, group_of_row, n_rows = number_groups(cells, start, stop)
+    if n_rows > atlas.shape[0]:
+        raise _changed(atlas.location, f"has {atlas.shape[0]:,} rows, {n_rows:,} were ingested")
+    layout = layout_of(genes)
+    write_pack(
+        atlas,
+        group_of_row,
+        len(groups),
+        layout,
+        path,
+        layout.digest(groups),
+        start=start,
+        threads=threads,
+    )
 
 
 def write_pack(
@@ -89,7 +146,7 @@ def write_pack(
         write_end(file, packer.end, spill, arrays, facts)
 
 
-def changed(where: str, wrong: str) -> MatrixError:
+def _changed(where: str, wrong: str) -> MatrixError:
     """Return the error for a matrix that is not the one that was ingested."""
     return MatrixError.one(
         where, "matrix", wrong, "the file changed after ingest; run again from the start"
@@ -143,7 +200,7 @@ class _Packer:
             yield block
         if n_read < self._stop:
             wrong = f"has {n_read:,} rows, {self._stop:,} were ingested"
-            raise changed(self._atlas.location, wrong)
+            raise _changed(self._atlas.location, wrong)
 
     def _kept(self, block: RowBlock) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows of a block that are kept, in order of their place, and their cells."""
@@ -202,7 +259,7 @@ class _Packer:
             as_counts(values, *where)
         except MatrixError as error:
             return error
-        return changed(where[0], "cannot be packed: its columns are not those ingested")
+        return _changed(where[0], "cannot be packed: its columns are not those ingested")
 
     def note(
         self, packed: tuple[RowBlock, NDArray[np.int64], NDArray[np.int64]]
@@ -224,7 +281,7 @@ def _gene_of_column(atlas: OpenAtlas, layout: Layout) -> NDArray[np.int32]:
     n_genes = int((genes >= 0).sum())
     if n_genes != len(layout.gene_of_column):
         wrong = f"has {n_genes:,} columns, {len(layout.gene_of_column):,} were ingested"
-        raise changed(atlas.location, wrong)
+        raise _changed(atlas.location, wrong)
     return np.where(genes >= 0, layout.gene_of_column[genes], -1).astype(np.int32)
 
 

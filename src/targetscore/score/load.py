@@ -147,9 +147,7 @@ def read_profiles(
             table[column] = table[column].astype(str)
         table["atlas"] = profile.atlas
         groups.append(table)
-        found = io.read_table(
-            profile.expression, EXPRESSION, filters=[("gene_id", "in", sorted(genes))]
-        )
+        found = io.read_matching(profile.expression, EXPRESSION, "gene_id", genes)
         found["gene_id"] = found["gene_id"].astype(str)
         expression.append(found.assign(atlas=profile.atlas))
     together = pd.concat(groups, ignore_index=True)
@@ -265,11 +263,12 @@ def mean_levels(profiles: Sequence[AtlasProfile], groups: pd.DataFrame) -> pd.Se
             continue
         donor_of = own.set_index("group_id")["donor"]
         genes = io.read_table(profile.genes, GENES, ["gene_id"])["gene_id"].astype(str).unique()
-        rows = io.read_table(
+        rows = io.read_matching(
             profile.expression,
             EXPRESSION,
+            "group_id",
+            [int(group) for group in donor_of.index],
             ["group_id", "gene_id", "sum_counts"],
-            [("group_id", "in", sorted(int(g) for g in donor_of.index))],
         )
         scale = 1e6 / library.reindex(donor_of).set_axis(donor_of.index)
         cpm = rows["sum_counts"] * rows["group_id"].map(scale)

@@ -27,9 +27,9 @@ from targetscore.fetch import (
     to_manifest,
     verify_local,
 )
-from targetscore.progress import size_text, time_text
 from targetscore.fetch.sources import LONGEST_NAME, SIDECARS, file_name, sources
 from targetscore.logs import logger
+from targetscore.progress import size_text, time_text
 
 
 @pytest.fixture

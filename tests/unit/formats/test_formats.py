@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from targetscore.errors import AtlasError, MatrixError
-from targetscore.formats import h5ad, open_atlas, tenx_mtx
+from targetscore.formats import base, open_atlas, tenx_mtx
 from targetscore.formats.base import as_counts, row_ranges
 
 
@@ -26,8 +26,7 @@ def whole(atlas) -> np.ndarray:
     ids=["csr", "csc", "dense", "csr_int"],
 )
 def test_h5ad_layouts(atlas_row, write_h5ad, counts, layout, limit, monkeypatch):
-    monkeypatch.setattr(h5ad, "BLOCK_VALUES", limit)
-    monkeypatch.setattr(h5ad, "row_ranges", lambda p: row_ranges(p, limit))
+    monkeypatch.setattr(base, "BLOCK_VALUES", limit)
     atlas = open_atlas(atlas_row(), str(write_h5ad(X=layout(counts.astype(np.float32)))))
     assert np.array_equal(whole(atlas), counts)
     assert atlas.gene_symbols[0] == "G0"
@@ -204,9 +203,10 @@ def test_large_counts_stay_exact():
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_row_ranges_cover_all_rows_once(limit):
+def test_row_ranges_cover_all_rows_once(limit, monkeypatch):
+    monkeypatch.setattr(base, "BLOCK_VALUES", limit)
     indptr = np.array([0, 0, 5, 5, 6, 9, 9], dtype=np.int64)
-    ranges = list(row_ranges(indptr, limit))
+    ranges = list(row_ranges(indptr))
     assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])]
     assert ranges[-1][1] == 6
     assert all(b - a == 1 or indptr[b] - indptr[a] <= limit for a, b in ranges)

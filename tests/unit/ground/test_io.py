@@ -5,12 +5,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from targetscore.contracts import EXPRESSION, RANKING, REJECTED, STAGE_FILES
 from targetscore.errors import ContractError
 from targetscore.io import (
     atomic_path,
     read_json,
+    read_matching,
     read_stamp,
     read_table,
     write_json,
@@ -146,3 +149,22 @@ def test_contracts_are_sound(contract):
     assert set(contract.key) <= set(contract.names)
     assert all(c.meaning for c in contract.columns)
     assert not contract.problems(contract.empty(), "empty")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    groups=st.lists(st.integers(0, 40), min_size=1, max_size=30, unique=True).map(sorted),
+    wanted=st.sets(st.integers(0, 45), max_size=6),
+    cut=st.integers(1, 7),
+)
+def test_matching_rows_are_those_of_a_filter(groups, wanted, cut, tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "e.parquet"
+    pieces = [piece(groups[a : a + cut]) for a in range(0, len(groups), cut)]
+    write_tables(pieces, path, EXPRESSION, {})
+    whole = read_table(path, EXPRESSION)
+    found = read_matching(path, EXPRESSION, "group_id", wanted, ["gene_id", "sum_counts"])
+    assert found.columns.tolist() == ["gene_id", "sum_counts"]
+    assert len(found) == whole["group_id"].isin(wanted).sum()
+    genes = read_matching(path, EXPRESSION, "gene_id", {"ENSG1", "other"})
+    pd.testing.assert_frame_equal(genes, whole, check_categorical=False)
+    assert read_matching(path, EXPRESSION, "gene_id", {"other"}).empty

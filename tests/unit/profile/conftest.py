@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from targetscore.contracts import EXPRESSION, GROUPS
 from targetscore.formats.base import Names, OpenAtlas, RowBlock, given
 from targetscore.io import write_table, write_tables
-from targetscore.profile import Profile, pack_rows, profile_packs
+from targetscore.profile.merging import Profile, profile_packs
+from targetscore.profile.packing import pack_rows
 
 
 def memory_atlas(

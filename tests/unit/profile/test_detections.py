@@ -13,8 +13,9 @@ from targetscore.contracts import PANEL
 from targetscore.detections import detection_bits, gene_counts
 from targetscore.io import read_table, write_tables
 from targetscore.packs import open_pack
-from targetscore.profile import pack_rows, panel_of_packs
 from targetscore.profile.groups import number_groups
+from targetscore.profile.merging import panel_of_packs
+from targetscore.profile.packing import pack_rows
 
 
 def packed(kit, counts, cells, genes, folder, n_shards=1):

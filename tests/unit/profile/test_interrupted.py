@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np, pyarrow.parquet as pq, resource, scipy.sparse as sp
 sys.path.insert(0, sys.argv[1])
 import conftest as kit
-from targetscore import profile
 from targetscore.errors import StorageError
-from targetscore.profile import packing, sums
+from targetscore.profile import merging, packing, sums
 
 folder, point, limit = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 rng = np.random.default_rng(0)
 counts = rng.negative_binomial(0.5, 0.01, (3000, 40))
 cells, genes = kit.cell_table(3000, rng), kit.gene_table([f"G{i:02d}" for i in range(40)])
-profile._OUT_ROWS, sums._TASK = 50, 1
+merging._OUT_ROWS, sums._TASK = 50, 1
 
 def kill_at(owner, name, n):
     plain, calls = getattr(owner, name), []

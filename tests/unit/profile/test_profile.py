@@ -13,9 +13,10 @@ from scipy.stats import binom
 from targetscore.contracts import EXPRESSION, GROUPS
 from targetscore.errors import ContractError, MatrixError
 from targetscore.libraries import bin_centres, library_bins
-from targetscore.profile import pack_rows, profile_packs
 from targetscore.profile.groups import GROUP_KEY, number_groups
 from targetscore.profile.kernels import thinned_detection
+from targetscore.profile.merging import profile_packs
+from targetscore.profile.packing import pack_rows
 
 
 def test_against_brute_force(kit, world, tmp_path):
@@ -75,11 +76,10 @@ def test_blocks_threads_shards_and_row_order_do_not_matter(
 
 
 def test_row_groups_are_cut_the_same_way_whatever_the_tasks(kit, world, tmp_path, monkeypatch):
-    from targetscore import profile
-    from targetscore.profile import sums
+    from targetscore.profile import merging, sums
 
     counts, cells, genes = world
-    monkeypatch.setattr(profile, "_OUT_ROWS", 4)
+    monkeypatch.setattr(merging, "_OUT_ROWS", 4)
     whole = kit.file_bytes(cells, genes, counts, tmp_path / "a")
     monkeypatch.setattr(sums, "_TASK", 1)
     monkeypatch.setattr(sums, "_PIECE", 1)
