@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 READY := $(VENV)/.ready
+BENCH ?=
 
-.PHONY: run test check lint lock picture clean help
+.PHONY: run test check lint bench lock picture clean help
 
 help:
 	@echo "make run    environment, then the demonstration report (CORES=$(CORES))"
 	@echo "make test   environment and browser, then the whole test suite"
+	@echo "make bench  environment, then the engine beside scanpy: half an hour alone on the machine, 25 GB"
 	@echo "make check  verify configuration and local atlases without running"
 	@echo "make lock   pin the newest allowed packages in requirements.lock"
 
@@ -27,6 +29,13 @@ test: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/snakefmt --check Snakefile workflow
+
+# dask takes part in the benchmark only: it is kept out of the environment.
+bench: $(READY) $(VENV)/dask
+	$(BIN)/python tests/benchmarks/engine.py --dask $(VENV)/dask $(BENCH)
+
+$(VENV)/dask: tests/benchmarks/dask.lock | $(READY)
+	rm -rf $@ && $(BIN)/pip install --quiet --require-hashes --no-deps --target $@ -r $<
 
 $(READY): requirements.lock pyproject.toml workflow/create_environment.sh
 	PYTHON=$(PYTHON) workflow/create_environment.sh $(VENV)
