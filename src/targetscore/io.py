@@ -280,7 +280,8 @@ def read_table(
         If the file is missing, not Parquet, or breaks the contract.
     """
     try:
-        arrow = pq.read_table(path, columns=columns, partitioning=None)
+        chosen = None if columns is None else list(columns)
+        arrow = pq.read_table(path, columns=chosen, partitioning=None)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ContractError.one(
             path, "", f"cannot be read as a stage file ({error})", "delete it and run again"

@@ -146,6 +146,25 @@ def test_a_chunk_of_another_length(write, reader, damage, tmp_path, many_counts,
     reader.refused(path, "the matrix", "X/data, values from 100", counts="X")
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"\x20\x00",  # repeats what comes before the beginning
+        b"\x01ab\x20\x05",
+        b"\x05abc",  # ends inside literal bytes, a length and a distance
+        b"\x01ab\xe0",
+        b"\x01ab\xe0\x00",
+        b"\x01ab\x20",
+        b"\x01ab\xe0\xff\x00",  # more than 64 bytes
+        b"\x01ab",
+        b"",
+    ],
+)
+def test_lzf_that_is_none(stored):
+    with pytest.raises(ValueError, match="a piece of it"):
+        filters.undone(stored, [h5py.h5z.FILTER_LZF], 64, 4)
+
+
 def test_a_checksum_that_is_not_that_of_the_values(write, reader, damage, many_counts):
     def swapped(stored: bytes) -> bytes:
         return stored[100:200] + stored[:100] + stored[200:]
