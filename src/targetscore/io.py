@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from targetscore.contracts import Contract
 from targetscore.errors import ContractError, StorageError
 
+# Arrow's own pools keep the memory they took; jobs live beside arrays that need it.
+pa.set_memory_pool(pa.system_memory_pool())
+
 STAMP = b"targetscore"
 # Chosen by measuring (tests/benchmarks): whole numbers as differences, floats with their bytes
 # apart and compressed, labels by number; statistics of every column would double the time.
@@ -280,8 +283,8 @@ def read_table(
         If the file is missing, not Parquet, or breaks the contract.
     """
     try:
-        chosen = None if columns is None else list(columns)
-        arrow = pq.read_table(path, columns=chosen, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            arrow = file.read(None if columns is None else list(columns), use_threads=False)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ContractError.one(
             path, "", f"cannot be read as a stage file ({error})", "delete it and run again"
@@ -294,7 +297,7 @@ def read_table(
 
 
 def read_pieces(
-    path: str | os.PathLike[str], contract: Contract, columns: Sequence[str], rows: int = 1 << 17
+    path: str | os.PathLike[str], contract: Contract, columns: Sequence[str], rows: int = 1 << 16
 ) -> Iterator[pd.DataFrame]:
     """Read some columns of a stage file piece by piece, in order.
 
@@ -313,7 +316,7 @@ def read_pieces(
     kept = Contract(contract.name, tuple(c for c in contract.columns if c.name in columns), ())
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(rows, columns=list(columns)):
+            for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
                 table = batch.to_pandas()
                 kept.check(table, str(path))
                 yield table

@@ -179,10 +179,10 @@ def _grid(dataset: h5py.Dataset) -> list[int]:
 def _chunk_table(dataset: h5py.Dataset) -> NDArray[np.int64]:
     """Return address, size and skipped filters of each chunk, shape ``(…, 3)``."""
     table = np.zeros((*_grid(dataset), 3), dtype=np.int64)
-
-    def note(chunk: Any) -> None:
-        place = tuple(o // c for o, c in zip(chunk.chunk_offset, dataset.chunks, strict=True))
-        table[place] = (chunk.byte_offset, chunk.size, chunk.filter_mask)
-
-    dataset.id.chunk_iter(note)
+    found: list[Any] = []
+    dataset.id.chunk_iter(found.append)
+    if found:
+        place = np.array([chunk.chunk_offset for chunk in found]) // dataset.chunks
+        facts = [(chunk.byte_offset, chunk.size, chunk.filter_mask) for chunk in found]
+        table[tuple(place.T)] = facts
     return table

@@ -45,7 +45,7 @@ def pack_rows(
     values: NDArray[Any],
     gene_of_column: NDArray[np.int32],
     distinct: bool,
-    counted: NDArray[np.int64],
+    counted: NDArray[np.int8],
     places: NDArray[np.int64],
     genes_out: NDArray[Any],
     bytes_out: NDArray[np.uint8],
@@ -64,7 +64,7 @@ def pack_rows(
     gene_of_column
         Gene of each column, -1 for a column that is no gene.
     distinct
-        Whether no two columns are the same gene.
+        Whether every column is a gene, and no two the same.
     counted
         1 for genes that count for the library size, else 0, shape ``(n_genes,)``.
     places
@@ -90,50 +90,62 @@ def pack_rows(
     n_overflow = 0
     for i in range(len(rows)):
         begin, end = indptr[rows[i]], indptr[rows[i] + 1]
-        ascending, before = True, np.int64(-1)
-        for k in range(begin, end):
-            column = np.int64(columns[k])
-            if column < 0 or column >= n_columns:
-                return BAD_COLUMN, 0
-            if column <= before:
-                ascending = False
-            before = column
-        once = distinct and ascending
-        if not once:
-            # A gene may occur twice: all its counts go to where it came first, 0 elsewhere.
-            if len(merged) < end - begin:
-                merged = np.zeros(end - begin, dtype=np.int64)
-            for k in range(begin, end):
-                gene, value = gene_of_column[columns[k]], values[k]
-                if not 0 <= value < _WHOLE:
-                    return BAD_COUNT, 0
-                merged[k - begin] = 0
-                if gene >= 0 and seen[gene] != i:
-                    seen[gene], first[gene] = i, k - begin
-                if gene >= 0:
-                    merged[first[gene]] += np.int64(value)
-                if np.int64(value) != value:
-                    return BAD_COUNT, 0
-        gene_at, byte_at = places[i] // width, places[i] + width * (end - begin)
-        row_total, row_library = np.int64(0), np.int64(0)
-        for k in range(end - begin):
-            gene, value = gene_of_column[columns[begin + k]], values[begin + k]
-            count = np.int64(value) if once else merged[k]
-            if once and (count != value or count < 0 or value >= _WHOLE):
-                return BAD_COUNT, 0
-            if gene < 0:
-                gene, count = np.int32(0), np.int64(0)
+        length = end - begin
+        gene_at, byte_at = places[i] // width, places[i] + width * length
+        # Slices, and loops without branches: so they are compiled to vector instructions.
+        own, stored = columns[begin:end], values[begin:end]
+        own_genes = genes_out[gene_at : gene_at + length]
+        own_bytes = bytes_out[byte_at : byte_at + length]
+        n_back = 0
+        for k in range(length - 1):
+            n_back += own[k + 1] <= own[k]
+        if length and n_back == 0 and (own[0] < 0 or own[length - 1] >= n_columns):
+            return BAD_COLUMN, 0
+        n_large, n_wrong, row_total = 0, 0, np.int64(0)
+        for k in range(length):
+            count = np.int64(stored[k])
+            n_wrong += (count != stored[k]) | (count < 0) | (stored[k] >= _WHOLE)
+            n_large += count >= ESCAPE
             row_total += count
-            row_library += count * counted[gene]
-            genes_out[gene_at + k] = gene
-            if count >= ESCAPE:
-                if n_overflow < len(overflow):
-                    overflow[n_overflow, 0] = i
-                    overflow[n_overflow, 1] = k
-                    overflow[n_overflow, 2] = count
-                n_overflow += 1
-                count = np.int64(ESCAPE)
-            bytes_out[byte_at + k] = count
+            own_bytes[k] = min(count, ESCAPE)
+        if n_wrong:
+            return BAD_COUNT, 0
+        once = distinct and n_back == 0
+        row_library = np.int64(0)
+        if once:
+            for k in range(length):
+                gene = gene_of_column[np.uint32(own[k])]
+                own_genes[k] = gene
+                row_library += np.int64(stored[k]) * counted[np.uint32(gene)]
+        else:
+            # A gene may occur twice: all its counts go to where it came first, 0 elsewhere.
+            if len(merged) < length:
+                merged = np.zeros(length, dtype=np.int64)
+            row_total, n_large = np.int64(0), length
+            for k in range(length):
+                if own[k] < 0 or own[k] >= n_columns:
+                    return BAD_COLUMN, 0
+                gene, count = gene_of_column[own[k]], np.int64(stored[k])
+                merged[k] = 0
+                own_genes[k] = max(gene, 0)
+                if gene < 0:
+                    continue
+                if seen[gene] != i:
+                    seen[gene], first[gene] = i, k
+                merged[first[gene]] += count
+                row_total += count
+                row_library += counted[gene] * count
+            for k in range(length):
+                own_bytes[k] = min(merged[k], ESCAPE)
+        if n_large:
+            for k in range(length):
+                count = np.int64(stored[k]) if once else merged[k]
+                if count >= ESCAPE:
+                    if n_overflow < len(overflow):
+                        overflow[n_overflow, 0] = i
+                        overflow[n_overflow, 1] = k
+                        overflow[n_overflow, 2] = count
+                    n_overflow += 1
         total[i], library[i] = row_total, row_library
     return 0, n_overflow
 
@@ -201,10 +213,11 @@ def accumulate(
         for count in range(1, _TABLE):
             table[count] = 0
             _add(table[count], count, library[i])
-        gene_at, byte_at = places[i] // width, places[i] + width * lengths[i]
-        for k in range(lengths[i]):
-            count = int(counts[byte_at + k])
-            gene = np.int64(genes[gene_at + k])
+        length, gene_at, byte_at = lengths[i], places[i] // width, places[i] + width * lengths[i]
+        own_genes = genes[gene_at : gene_at + length]
+        own_counts = counts[byte_at : byte_at + length]
+        for k in range(length):
+            count, gene = np.uint32(own_counts[k]), np.uint32(own_genes[k])
             if count < _TABLE:
                 s0, s1, s2 = sums[gene, 0], sums[gene, 1], sums[gene, 2]
                 s3, s4 = sums[gene, 3], sums[gene, 4]
@@ -214,10 +227,9 @@ def accumulate(
                 sums[gene, 3] = s3 + table[count, 3]
                 sums[gene, 4] = s4 + table[count, 4]
             elif count < ESCAPE:
-                _add(sums[gene], count, library[i])
+                _add(sums[gene], np.int64(count), library[i])
         for k in range(overflow_start[i], overflow_stop[i]):
-            gene = np.int64(genes[gene_at + overflow[k, 0]])
-            _add(sums[gene], overflow[k, 1], library[i])
+            _add(sums[own_genes[overflow[k, 0]]], overflow[k, 1], library[i])
 
 
 @njit(cache=True, nogil=True)

@@ -168,8 +168,9 @@ class _Packer:
     ) -> None:
         self._atlas, self._start, self._stop = atlas, start, start + n_rows
         self._genes = _gene_of_column(atlas, layout)
-        self._distinct = len(layout.gene_of_column) == len(layout.gene_ids)
-        self._counted = (~layout.masked).astype(np.int64)
+        repeated = len(layout.gene_of_column) > len(layout.gene_ids)
+        self._distinct = not repeated and bool((self._genes >= 0).all())
+        self._counted = (~layout.masked).astype(np.int8)
         self._dtype = gene_dtype(len(layout.gene_ids))
         self._file, self._spill = file.fileno(), spill
         self._n_overflow = 0
