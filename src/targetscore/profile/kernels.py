@@ -96,18 +96,18 @@ def pack_rows(
         own, stored = columns[begin:end], values[begin:end]
         own_genes = genes_out[gene_at : gene_at + length]
         own_bytes = bytes_out[byte_at : byte_at + length]
-        n_back = 0
+        n_back = np.int64(0)
         for k in range(length - 1):
             n_back += own[k + 1] <= own[k]
         if length and n_back == 0 and (own[0] < 0 or own[length - 1] >= n_columns):
             return BAD_COLUMN, 0
-        n_large, n_wrong, row_total = 0, 0, np.int64(0)
+        n_large, n_wrong, row_total = np.int64(0), np.int64(0), np.int64(0)
         for k in range(length):
             count = np.int64(stored[k])
             n_wrong += (count != stored[k]) | (count < 0) | (stored[k] >= _WHOLE)
             n_large += count >= ESCAPE
             row_total += count
-            own_bytes[k] = min(count, ESCAPE)
+            own_bytes[k] = count if count < ESCAPE else ESCAPE
         if n_wrong:
             return BAD_COUNT, 0
         once = distinct and n_back == 0
@@ -121,7 +121,7 @@ def pack_rows(
             # A gene may occur twice: all its counts go to where it came first, 0 elsewhere.
             if len(merged) < length:
                 merged = np.zeros(length, dtype=np.int64)
-            row_total, n_large = np.int64(0), length
+            row_total, n_large = np.int64(0), np.int64(length)
             for k in range(length):
                 if own[k] < 0 or own[k] >= n_columns:
                     return BAD_COLUMN, 0
@@ -151,7 +151,7 @@ def pack_rows(
 
 
 @njit(cache=True, nogil=True)
-def thinned_detection(count: int, library: int) -> float:
+def thinned_detection(count: Any, library: Any) -> float:
     """Return the chance to detect a gene had the cell been read to :data:`THINNED_UMI` (C1).
 
     ``q = 1 - (1 - N0/s)^x`` if the library ``s`` exceeds ``N0``, else 1 where ``x > 0``.
@@ -169,7 +169,7 @@ def thinned_detection(count: int, library: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _add(sums: NDArray[np.int64], count: int, library: int) -> None:
+def _add(sums: NDArray[np.int64], count: Any, library: Any) -> None:
     log = np.log1p(count * (1e4 / max(library, 1)))
     sums[0] += 1
     sums[1] += np.int64(np.rint(thinned_detection(count, library) * FIXED_POINT))
@@ -217,17 +217,17 @@ def accumulate(
         own_genes = genes[gene_at : gene_at + length]
         own_counts = counts[byte_at : byte_at + length]
         for k in range(length):
-            count, gene = np.uint32(own_counts[k]), np.uint32(own_genes[k])
-            if count < _TABLE:
+            entry, gene = np.uint32(own_counts[k]), np.uint32(own_genes[k])
+            if entry < _TABLE:
                 s0, s1, s2 = sums[gene, 0], sums[gene, 1], sums[gene, 2]
                 s3, s4 = sums[gene, 3], sums[gene, 4]
-                sums[gene, 0] = s0 + table[count, 0]
-                sums[gene, 1] = s1 + table[count, 1]
-                sums[gene, 2] = s2 + table[count, 2]
-                sums[gene, 3] = s3 + table[count, 3]
-                sums[gene, 4] = s4 + table[count, 4]
-            elif count < ESCAPE:
-                _add(sums[gene], np.int64(count), library[i])
+                sums[gene, 0] = s0 + table[entry, 0]
+                sums[gene, 1] = s1 + table[entry, 1]
+                sums[gene, 2] = s2 + table[entry, 2]
+                sums[gene, 3] = s3 + table[entry, 3]
+                sums[gene, 4] = s4 + table[entry, 4]
+            elif entry < ESCAPE:
+                _add(sums[gene], int(entry), library[i])
         for k in range(overflow_start[i], overflow_stop[i]):
             _add(sums[own_genes[overflow[k, 0]]], overflow[k, 1], library[i])
 
