@@ -239,17 +239,16 @@ def _check_piece(table: pa.Table, last: pa.Table | None, contract: Contract, pat
     for name in contract.key:
         pieces = [] if last is None else [last[name]]
         codes = np.concatenate([_codes(piece) for piece in (*pieces, table[name])])
-        steps = np.diff(codes)
-        ascending |= equal & (steps > 0)
-        equal &= steps == 0
+        ascending |= equal & (codes[1:] > codes[:-1])
+        equal &= codes[1:] == codes[:-1]
     if len(table) and not ascending.all():
         raise ContractError.one(path, "+".join(contract.key), "not ascending", remedy)
 
 
-def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
+def _codes(values: pa.ChunkedArray) -> NDArray[Any]:
     if pa.types.is_dictionary(values.type):
         values = pa.chunked_array([chunk.indices for chunk in values.chunks], pa.int32())
-    return values.to_numpy().astype(np.int64)
+    return values.to_numpy()
 
 
 def _stamp(contract: Contract, provenance: Mapping[str, object]) -> dict[bytes, bytes]:
@@ -361,7 +360,8 @@ def read_matching(
                 if not _may_hold(file.metadata.row_group(number), column, wanted):
                     continue
                 part = file.read_row_group(number, columns=[*{*kept, column}])
-                found.append(part.filter(_among(part[column], wanted)).select(kept))
+                matching = part.filter(_among(part[column], wanted)).select(kept)
+                found.append(_share_words(matching, found[-1]))
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ContractError.one(
             path, "", f"cannot be read as a stage file ({error})", "delete it and run again"
@@ -370,6 +370,21 @@ def read_matching(
     table = whole.unify_dictionaries().to_pandas()
     kept_columns = tuple(c for c in contract.columns if c.name in kept)
     Contract(contract.name, kept_columns, ()).check(table, str(path))
+    return table
+
+
+def _share_words(table: pa.Table, other: pa.Table) -> pa.Table:
+    """Let labels refer to the words of another table where these are the same: once in memory."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and len(table):
+            words = other.column(i).chunk(0).dictionary if other.column(i).num_chunks else None
+            chunks = [
+                pa.DictionaryArray.from_arrays(chunk.indices, words)
+                if words is not None and words.equals(chunk.dictionary)
+                else chunk
+                for chunk in table.column(i).chunks
+            ]
+            table = table.set_column(i, field, pa.chunked_array(chunks, field.type))
     return table
 
 

@@ -21,6 +21,7 @@ __all__ = ["Sums", "sum_groups", "tasks_of"]
 
 _PIECE = 1 << 21
 _TASK = 1 << 17
+_AHEAD = 8
 _COLUMNS = (np.int32, np.int64, np.float64, np.int64, np.float64, np.float64)
 
 
@@ -81,7 +82,8 @@ def sum_groups(
             slabs.sums = np.zeros((n_genes, kernels.N_SUMS), dtype=np.int64)
         return finish(_sum(packs, groups, slabs.sums))
 
-    yield from in_order(work, tasks_of(packs, _TASK), threads, lambda done: done)
+    tasks = tasks_of(packs, _TASK)
+    yield from in_order(work, tasks, threads, lambda done: done, _AHEAD)
 
 
 def _sum(packs: Sequence[Pack], groups: range, slab: NDArray[np.int64]) -> Sums:

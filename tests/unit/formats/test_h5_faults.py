@@ -133,7 +133,7 @@ def test_garbage_in_a_chunk(write, reader, damage, many_counts, way, part):
     reader.refused(path, "the (matrix|values)", "X", counts="X")
 
 
-@pytest.mark.parametrize("way", set(WAYS) - {"none"})
+@pytest.mark.parametrize("way", sorted(set(WAYS) - {"none"}))
 @pytest.mark.parametrize("difference", [-20, 20])
 def test_a_chunk_of_another_length(write, reader, damage, tmp_path, many_counts, way, difference):
     """Whole in itself, made by the same library: HDF5 shows memory beyond its end instead."""
