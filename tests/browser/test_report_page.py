@@ -11,6 +11,8 @@ from targetscore.contracts import COMPONENTS, COVERAGE, RANKING
 from targetscore.report import IndexEntry, render_index, render_report
 
 pytestmark = pytest.mark.browser
+# In the table that the page offers for download; not yet drawn on it.
+UNDRAWN = ("rank_", "probability_", "composite_lower", "composite_upper", "n_replicates")
 BANNER = "SIMULATED DATA — invented cells, not evidence about patients"
 WATCH = """
 window.violations = [];
@@ -151,7 +153,8 @@ def test_ranking_numbers_equal_the_table(opened, address, data):
         cells = shown.locator("[data-column]")
         names = [cells.nth(i).get_attribute("data-column") for i in range(cells.count())]
         if row["status"] == "ranked":
-            assert set(names) == columns - {"worst_tier", "n_identifiable"}
+            drawn = {name for name in columns if not name.startswith(UNDRAWN)}
+            assert set(names) == drawn - {"worst_tier", "n_identifiable"}
             bounds = shown.locator(".bounds")
             assert bounds.count() == (row["n_identifiable"] < row["n_patients"])
             if bounds.count():

@@ -84,7 +84,7 @@ _KINDS = {
     "points": lambda value: f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}",
     "signed": lambda value: f"{value:+.2f}".replace("-", "−"),
     "factor": lambda value: f"{value:.3f}",
-    "plain": lambda value: f"{value:g}",
+    "plain": lambda value: _count(value) if value >= 1e5 else f"{value:g}",
 }
 
 
