@@ -20,7 +20,7 @@ Done = TypeVar("Done")
 __all__ = ["Sums", "sum_groups", "tasks_of"]
 
 _PIECE = 1 << 21
-_TASK = 1 << 17
+_TASK = 1 << 16
 _AHEAD = 8
 _COLUMNS = (np.int32, np.int64, np.float64, np.int64, np.float64, np.float64)
 
