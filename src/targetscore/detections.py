@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from targetscore.packs import ESCAPE, Pack
+from targetscore.packs import ESCAPE, Pack, Rows
 from targetscore.threads import in_order
 
 __all__ = ["Detections", "GroupBits", "detection_bits", "gene_counts"]
@@ -64,9 +63,8 @@ def detection_bits(
         for pack, first in zip(packs, np.cumsum([0, *sizes]), strict=False):
             begin = int(pack.group_start[group])
             for start, stop in pack.pieces(group, _PIECE):
-                rows = pack.read(start, stop)
                 cell = int(first) + start - begin
-                _set_bits(rows.genes, rows.counts, rows.places, rows.lengths, wanted, cell, bits)
+                _set_bits(pack.read(start, stop), wanted, cell, bits)
         return GroupBits(group, sum(sizes), bits)
 
     groups = range(len(packs[0].group_start) - 1)
@@ -109,8 +107,7 @@ def gene_counts(packs: Sequence[Pack], genes: Sequence[int]) -> Iterator[Detecti
     n_detected = np.zeros(len(genes), dtype=np.int64)
     everything = _wanted(packs[0].n_genes, genes)
     for pack, _, start, stop in _pieces(packs):
-        rows = pack.read(start, stop)
-        _count_entries(rows.genes, rows.counts, rows.places, rows.lengths, everything, n_detected)
+        _count_entries(pack.read(start, stop), everything, n_detected)
     first = 0
     while first < len(genes):
         ends = np.cumsum(n_detected[first:])
@@ -126,22 +123,8 @@ def _gather(
     wanted = _wanted(packs[0].n_genes, genes)
     out = np.empty((4, int(sizes.sum())), dtype=np.int64)
     for pack, group, start, stop in _pieces(packs):
-        rows = pack.read(start, stop)
-        _collect(
-            rows.genes,
-            rows.counts,
-            rows.places,
-            rows.lengths,
-            rows.library,
-            rows.overflow_start,
-            rows.overflow_stop,
-            pack.overflow,
-            wanted,
-            group,
-            np.asarray(pack.cells["row"][start:stop]),
-            cursors,
-            out,
-        )
+        numbers = np.asarray(pack.cells["row"][start:stop])
+        _collect(pack.read(start, stop), pack.overflow, wanted, group, numbers, cursors, out)
     return Detections(np.repeat(np.arange(len(genes)) + first, sizes), *out)
 
 
@@ -160,52 +143,33 @@ def _wanted(n_genes: int, genes: Sequence[int]) -> NDArray[np.int32]:
 
 @njit(cache=True, nogil=True)
 def _set_bits(
-    genes: NDArray[Any],
-    counts: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    wanted: NDArray[np.int32],
-    first_cell: int,
-    bits: NDArray[np.uint64],
+    rows: Rows, wanted: NDArray[np.int32], first_cell: int, bits: NDArray[np.uint64]
 ) -> None:
-    width = genes.itemsize
-    for i in range(len(places)):
-        gene_at, byte_at = places[i] // width, places[i] + width * lengths[i]
+    width = rows.genes.itemsize
+    for i in range(len(rows.places)):
         word = (first_cell + i) >> 6
         bit = np.uint64(1) << np.uint64((first_cell + i) & 63)
-        for k in range(lengths[i]):
-            row = wanted[genes[gene_at + k]]
-            if row >= 0 and counts[byte_at + k] > 0:
-                bits[row, word] |= bit
+        gene_at, byte_at = rows.places[i] // width, rows.places[i] + width * rows.lengths[i]
+        for k in range(rows.lengths[i]):
+            gene = wanted[rows.genes[gene_at + k]]
+            if gene >= 0 and rows.counts[byte_at + k] > 0:
+                bits[gene, word] |= bit
 
 
 @njit(cache=True, nogil=True)
-def _count_entries(
-    genes: NDArray[Any],
-    counts: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    wanted: NDArray[np.int32],
-    n_detected: NDArray[np.int64],
-) -> None:
-    width = genes.itemsize
-    for i in range(len(places)):
-        gene_at, byte_at = places[i] // width, places[i] + width * lengths[i]
-        for k in range(lengths[i]):
-            row = wanted[genes[gene_at + k]]
-            if row >= 0 and counts[byte_at + k] > 0:
-                n_detected[row] += 1
+def _count_entries(rows: Rows, wanted: NDArray[np.int32], n_detected: NDArray[np.int64]) -> None:
+    width = rows.genes.itemsize
+    for i in range(len(rows.places)):
+        gene_at, byte_at = rows.places[i] // width, rows.places[i] + width * rows.lengths[i]
+        for k in range(rows.lengths[i]):
+            gene = wanted[rows.genes[gene_at + k]]
+            if gene >= 0 and rows.counts[byte_at + k] > 0:
+                n_detected[gene] += 1
 
 
 @njit(cache=True, nogil=True)
 def _collect(
-    genes: NDArray[Any],
-    counts: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    library: NDArray[np.int64],
-    overflow_start: NDArray[np.int64],
-    overflow_stop: NDArray[np.int64],
+    rows: Rows,
     overflow: NDArray[np.int64],
     wanted: NDArray[np.int32],
     group: int,
@@ -213,19 +177,19 @@ def _collect(
     cursors: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    width = genes.itemsize
-    for i in range(len(places)):
-        gene_at, byte_at = places[i] // width, places[i] + width * lengths[i]
-        for k in range(lengths[i]):
-            row = wanted[genes[gene_at + k]]
-            count = int(counts[byte_at + k])
-            if row < 0 or count == 0:
+    width = rows.genes.itemsize
+    for i in range(len(rows.places)):
+        gene_at, byte_at = rows.places[i] // width, rows.places[i] + width * rows.lengths[i]
+        for k in range(rows.lengths[i]):
+            gene = wanted[rows.genes[gene_at + k]]
+            count = int(rows.counts[byte_at + k])
+            if gene < 0 or count == 0:
                 continue
             if count == ESCAPE:
-                for entry in range(overflow_start[i], overflow_stop[i]):
+                for entry in range(rows.overflow_start[i], rows.overflow_stop[i]):
                     if overflow[entry, 0] == k:
                         count = overflow[entry, 1]
-            at = cursors[row]
-            cursors[row] += 1
+            at = cursors[gene]
+            cursors[gene] += 1
             out[0, at], out[1, at] = group, numbers[i]
-            out[2, at], out[3, at] = count, library[i]
+            out[2, at], out[3, at] = count, rows.library[i]

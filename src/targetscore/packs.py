@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +56,8 @@ def row_bytes(lengths: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[np.in
     return -(-lengths * (width + 1) // width) * width
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Packed rows in memory.
+class Rows(NamedTuple):
+    """Packed rows in memory; compiled loops take it as it is.
 
     Attributes
     ----------

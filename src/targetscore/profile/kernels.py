@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from targetscore.packs import ESCAPE
+from targetscore.packs import ESCAPE, Rows
 
 __all__ = [
     "BAD_COLUMN",
@@ -179,43 +179,28 @@ def _add(sums: NDArray[np.int64], count: Any, library: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def accumulate(
-    genes: NDArray[Any],
-    counts: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    library: NDArray[np.int64],
-    overflow_start: NDArray[np.int64],
-    overflow_stop: NDArray[np.int64],
-    overflow: NDArray[np.int64],
-    sums: NDArray[np.int64],
-) -> None:
+def accumulate(rows: Rows, overflow: NDArray[np.int64], sums: NDArray[np.int64]) -> None:
     """Add cells to the sums of their group.
 
     Parameters
     ----------
-    genes, counts
-        Packed rows, as genes and as bytes: two views of the same memory.
-    places, lengths
-        Byte at which each row begins, and its entries, shape ``(n,)``.
-    library
-        Masked library size of each row, shape ``(n,)``.
-    overflow_start, overflow_stop
-        Where the overflow entries of each row are, shape ``(n,)``.
+    rows
+        Packed rows of the cells.
     overflow
         (position, count) of counts that a byte cannot hold.
     sums
         Added to, shape ``(n_genes, N_SUMS)``.
     """
-    width = genes.itemsize
+    width = rows.genes.itemsize
     table = np.zeros((_TABLE, N_SUMS), dtype=np.int64)
-    for i in range(len(places)):
+    for i in range(len(rows.places)):
+        library, length = rows.library[i], rows.lengths[i]
         for count in range(1, _TABLE):
             table[count] = 0
-            _add(table[count], count, library[i])
-        length, gene_at, byte_at = lengths[i], places[i] // width, places[i] + width * lengths[i]
-        own_genes = genes[gene_at : gene_at + length]
-        own_counts = counts[byte_at : byte_at + length]
+            _add(table[count], count, library)
+        gene_at, byte_at = rows.places[i] // width, rows.places[i] + width * length
+        own_genes = rows.genes[gene_at : gene_at + length]
+        own_counts = rows.counts[byte_at : byte_at + length]
         for k in range(length):
             entry, gene = np.uint32(own_counts[k]), np.uint32(own_genes[k])
             if entry < _TABLE:
@@ -227,9 +212,9 @@ def accumulate(
                 sums[gene, 3] = s3 + table[entry, 3]
                 sums[gene, 4] = s4 + table[entry, 4]
             elif entry < ESCAPE:
-                _add(sums[gene], int(entry), library[i])
-        for k in range(overflow_start[i], overflow_stop[i]):
-            _add(sums[own_genes[overflow[k, 0]]], overflow[k, 1], library[i])
+                _add(sums[gene], int(entry), library)
+        for k in range(rows.overflow_start[i], rows.overflow_stop[i]):
+            _add(sums[own_genes[overflow[k, 0]]], overflow[k, 1], library)
 
 
 @njit(cache=True, nogil=True)

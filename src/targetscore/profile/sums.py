@@ -93,18 +93,7 @@ def _sum(packs: Sequence[Pack], groups: range, slab: NDArray[np.int64]) -> Sums:
     for group in groups:
         for pack in packs:
             for start, stop in pack.pieces(group, _PIECE):
-                rows = pack.read(start, stop)
-                kernels.accumulate(
-                    rows.genes,
-                    rows.counts,
-                    rows.places,
-                    rows.lengths,
-                    rows.library,
-                    rows.overflow_start,
-                    rows.overflow_stop,
-                    pack.overflow,
-                    slab,
-                )
+                kernels.accumulate(pack.read(start, stop), pack.overflow, slab)
                 n_cells += stop - start
         found.append(kernels.drain(slab, *[column[n:] for column in columns]))
         n += found[-1]
