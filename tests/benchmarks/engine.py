@@ -26,6 +26,8 @@ from engine_job import Job
 from engine_measure import HERE, Run, cores, machine, run_way
 
 OURS, PEERS = "engine_ours.py", "engine_peers.py"
+WRITTEN = ("all.pack", "groups.parquet", "expression.parquet")
+OWN = {"pack": WRITTEN[:1], "merge": WRITTEN[1:], "whole": WRITTEN, "sums": WRITTEN}
 CURVE = {"quarter": 0.25, "half": 0.5, "base": 1.0, "large": 5.0}
 BYTES_PER_CELL = 125_000
 LOG_TOLERANCE = 1e-6
@@ -63,6 +65,8 @@ class Bench:
             threads=cores(),
             check=turn == 0,
         )
+        for name in OWN.get(way, ()):  # Snakemake also removes what a job writes anew
+            (self.out(part, way, atlas) / name).unlink(missing_ok=True)
         run = run_way(script, way, job, self._dask if way == "lazy" else None)
         if turn == 0:
             self._first[part, way, atlas] = run

@@ -1,4 +1,4 @@
-"""Formats of atlases: one adapter each; a new format is one module and one line here."""
+"""Formats of atlases: one adapter each, the module of that name, imported when it is needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -23,27 +24,15 @@ from targetscore.formats.base import (
     as_counts,
     check_columns,
 )
-from targetscore.formats.geo_text import open_geo_text
-from targetscore.formats.h5ad import open_h5ad
-from targetscore.formats.tenx_h5 import open_tenx_h5
-from targetscore.formats.tenx_mtx import open_tenx_mtx
 
 __all__ = [
     "BLOCK_VALUES",
-    "FORMATS",
     "OpenAtlas",
     "RowBlock",
     "as_counts",
     "check_columns",
     "open_atlas",
 ]
-
-FORMATS = {
-    "h5ad": open_h5ad,
-    "tenx_h5": open_tenx_h5,
-    "tenx_mtx": open_tenx_mtx,
-    "geo_text": open_geo_text,
-}
 
 
 @contextmanager
@@ -66,7 +55,8 @@ def open_atlas(row: AtlasRow, location: str) -> OpenAtlas:
         If the atlas, or later one of its blocks, cannot be read.
     """
     with _named(row, location):
-        atlas = FORMATS[row.format](row, location)
+        adapter = import_module(f"{__name__}.{row.format}")
+        atlas: OpenAtlas = getattr(adapter, f"open_{row.format}")(row, location)
 
     def rows(start: int, stop: int) -> Iterator[RowBlock]:
         with _named(row, location):

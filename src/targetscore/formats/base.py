@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from targetscore.errors import MatrixError, plain
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 BLOCK_VALUES = 2_000_000
 """Non-zero counts a block may hold; a single row may exceed it."""
@@ -140,13 +142,15 @@ class OpenAtlas:
         MatrixError
             If the matrix cannot be read or does not hold raw counts.
         """
+        from scipy.sparse import csr_matrix  # slow to import, and packing does without
+
         columns, n_columns = self.gene_of_column, self.shape[1]
         for block in self.rows(0, self.shape[0]):
             indices, values = block.load()
             counts = as_counts(values, self.location, self.counts)
             check_columns(indices, n_columns, self.location, self.counts)
             shape = (len(block.indptr) - 1, n_columns)
-            matrix = sp.csr_matrix((counts, indices, block.indptr), shape=shape)
+            matrix = csr_matrix((counts, indices, block.indptr), shape=shape)
             yield block.start, matrix if columns is None else matrix[:, columns >= 0]
 
 

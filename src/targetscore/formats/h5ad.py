@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
@@ -223,6 +222,8 @@ def _csc(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator
 
 
 def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
+    from scipy.sparse import csr_matrix  # slow to import, and most matrices are sparse
+
     stored = Stored(matrix, where[0], 2)
     step = max(1, base.BLOCK_VALUES // max(stored.shape[1], 1))
     # Chunks hold many rows of few columns: read as many at once, or inflate them again.
@@ -232,7 +233,7 @@ def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterat
         for a in range(0, len(rows), step):
             part = rows[a : a + step]
             counts = as_counts(part.ravel(), *where).reshape(part.shape)
-            yield from stream_rows([(first + a, sp.csr_matrix(counts))], start, stop)
+            yield from stream_rows([(first + a, csr_matrix(counts))], start, stop)
 
 
 def _column(table: pd.DataFrame, name: str, location: str, field: str) -> pd.Series:

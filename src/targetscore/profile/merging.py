@@ -73,6 +73,7 @@ def profile_packs(
     _check(packs, groups, layout)
     groups = groups.join(library_columns(packs))
     groups.insert(1, "atlas", atlas)
+    pa.default_memory_pool().release_unused()  # what reading the cells took
     return Profile(groups, _expression(atlas, packs, layout, threads))
 
 

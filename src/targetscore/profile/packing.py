@@ -27,6 +27,7 @@ from targetscore.threads import in_order
 __all__ = ["pack_rows", "rows_of_shard", "write_pack"]
 
 _OVERFLOW = 1 << 14
+_AHEAD = 2
 _COMPILED = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64))
 
 
@@ -44,6 +45,7 @@ def pack_rows(
     shard: int = 1,
     n_shards: int = 1,
     threads: int = 1,
+    progress: Progress | None = None,
 ) -> None:
     """Pack one shard of an atlas: its raw counts once more, in the order of their groups.
 
@@ -60,6 +62,8 @@ def pack_rows(
         Which of how many equal ranges of rows, from 1.
     threads
         Threads that read and pack.
+    progress
+        Where cells, bytes and time left are shown.
 
     Raises
     ------
@@ -82,6 +86,7 @@ def pack_rows(
         layout.digest(groups),
         start=start,
         threads=threads,
+        progress=progress,
     )
 
 
@@ -138,7 +143,7 @@ def write_pack(
         tempfile.TemporaryFile(dir=temporary.parent) as spill,
     ):
         packer = _Packer(atlas, layout, order, start, len(group_of_row), file, spill)
-        for n_rows, n_bytes in in_order(packer.pack, packer.blocks(), threads, packer.note):
+        for n_rows, n_bytes in in_order(packer.pack, packer.blocks(), threads, packer.note, _AHEAD):
             shown.advance(n_rows, n_bytes)
         shown.conclude()
         arrays = packer.cells | {"group_start": group_start}
@@ -222,7 +227,8 @@ class _Packer:
             values = as_counts(values, self._atlas.location, self._atlas.counts)
         place, length = self.cells["place"][cells], self.cells["length"][cells]
         local = np.concatenate([[0], np.cumsum(row_bytes(length, self._dtype))])
-        memory = np.zeros(local[-1] // self._dtype.itemsize, dtype=self._dtype)
+        memory = np.empty(local[-1] // self._dtype.itemsize, dtype=self._dtype)
+        memory[local[1:][length > 0] // self._dtype.itemsize - 1] = 0  # may end in padding
         total, library = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         n_overflow, room = _OVERFLOW, 0
         while n_overflow > room:

@@ -74,28 +74,30 @@ def sum_groups(
     finish
         Called in the thread with the sums of some groups; what it returns is yielded.
     """
-    slabs = threading.local()
+    own = threading.local()
     n_genes = packs[0].n_genes
 
     def work(groups: range) -> Done:
-        if not hasattr(slabs, "sums"):
-            slabs.sums = np.zeros((n_genes, kernels.N_SUMS), dtype=np.int64)
-        return finish(_sum(packs, groups, slabs.sums))
+        if not hasattr(own, "slab"):
+            own.slab = np.zeros((n_genes, kernels.N_SUMS), dtype=np.int64)
+            # A task has fewer entries than this before its last group, which adds a slab.
+            own.scratch = [np.empty(_TASK + n_genes, dtype=dtype) for dtype in _COLUMNS]
+        return finish(_sum(packs, groups, own.slab, own.scratch))
 
     tasks = tasks_of(packs, _TASK)
     yield from in_order(work, tasks, threads, lambda done: done, _AHEAD)
 
 
-def _sum(packs: Sequence[Pack], groups: range, slab: NDArray[np.int64]) -> Sums:
-    room = sum(min(sum(int(pack.entries[group]) for pack in packs), len(slab)) for group in groups)
-    columns: list[NDArray[Any]] = [np.empty(room, dtype=dtype) for dtype in _COLUMNS]
+def _sum(
+    packs: Sequence[Pack], groups: range, slab: NDArray[np.int64], scratch: list[NDArray[Any]]
+) -> Sums:
     n, found, n_cells = 0, [], 0
     for group in groups:
         for pack in packs:
             for start, stop in pack.pieces(group, _PIECE):
                 kernels.accumulate(pack.read(start, stop), pack.overflow, slab)
                 n_cells += stop - start
-        found.append(kernels.drain(slab, *[column[n:] for column in columns]))
+        found.append(kernels.drain(slab, *[column[n:] for column in scratch]))
         n += found[-1]
     number = np.repeat(np.arange(groups.start, groups.stop, dtype=np.int32), found)
-    return Sums(number, [column[:n] for column in columns], n_cells)
+    return Sums(number, [column[:n].copy() for column in scratch], n_cells)
