@@ -109,6 +109,12 @@ class Bench:
         """Remove what a way wrote."""
         shutil.rmtree(self.out(part, way, atlas), ignore_errors=True)
 
+    def keep_all_but(self, part: str) -> None:
+        """Take over what ``measured.json`` holds of the other parts."""
+        before = json.loads((self.folder / "measured.json").read_text(encoding="utf-8"))
+        self.rows = [row for row in before["rows"] if row["part"] != part]
+        self.checks = before["checks"]
+
     def save(self, about: dict[str, object]) -> Path:
         """Write what was measured so far."""
         path = self.folder / "measured.json"
@@ -162,6 +168,7 @@ def fine_groups(bench: Bench) -> None:
             bench.same_bytes(f"{name}, one and two processes, every round", *same)
     shutil.rmtree(first)
     bench.drop("fine", "whole")
+    later(bench)
 
 
 def floor_and_order(bench: Bench) -> None:
@@ -213,6 +220,14 @@ def later(bench: Bench) -> None:
     bench.drop("fine", "merge")
 
 
+PARTS = {
+    "coarse": coarse_groups,
+    "fine": fine_groups,
+    "floor": floor_and_order,
+    "curve": curve,
+}
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -243,9 +258,12 @@ def _measure(folder: Path, given: argparse.Namespace) -> None:
     bench = Bench(folder, given.runs, given.dask)
     about = {"cells": cells, "runs": given.runs, "date": given.date}
     about |= {"machine": machine(), "files": files}
-    for part in (coarse_groups, fine_groups, later, floor_and_order, curve):
-        part(bench)
-        measured = bench.save(about)
+    if given.only:
+        bench.keep_all_but(given.only)
+    for name, part in PARTS.items():
+        if given.only in (None, name):
+            part(bench)
+            measured = bench.save(about)
     report = [sys.executable, str(HERE / "engine_report.py"), str(measured), str(given.output)]
     subprocess.run(report, check=True)
 
@@ -262,6 +280,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for files, used again if there; or temporary")
     parser.add_argument("--cells", type=int, default=200_000, help="cells of the base atlas")
     parser.add_argument("--runs", type=int, default=3, help="timed rounds")
+    parser.add_argument("--only", choices=PARTS, help="measure one part anew, keep the others")
     parser.add_argument("--date", default=_commit_date(), help="by default of the last commit")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of README.md")
     parser.add_argument("--dask", type=Path, help="folder of 'pip install --target FOLDER dask'")
