@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import prod
+from collections.abc import Iterator, Sequence
+from math import log10, prod
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from targetscore.config import Indication, Scoring
 from targetscore.contracts import (
     COMPONENTS,
     EVIDENCE,
+    INTERVAL_CAVEATS,
     OUTRANKS,
     RANKING,
     ROBUSTNESS,
@@ -22,10 +24,18 @@ from targetscore.contracts import (
 from targetscore.errors import ConfigError, plain
 from targetscore.genes import GeneTable
 from targetscore.io import read_table
-from targetscore.report.text import source_words
+from targetscore.report.standing import Neighbours, neighbours, standing
+from targetscore.report.text import records, source_words
 
+_HEALTHY_CAVEAT, _COVERAGE_CAVEAT = INTERVAL_CAVEATS
 _WORST = 8
 _NAMED = 3
+_STANDING = {
+    "settled": "above {other} in {share} of the replicates: settled",
+    "likely": "above {other} in {share} of the replicates: likely, not settled",
+    "level": "cannot be told apart from {other}: above it in {share} of the replicates",
+    "reversed": "below {other} in most replicates: above it in {share}",
+}
 
 
 def explain(
@@ -71,12 +81,15 @@ def explain(
     }
     parts = {k: t[t["gene_id"] == gene.gene_id] for k, t in tables.items()}
     _refuse_other_weights(own.iloc[0], scoring, folder)
+    ranked = records(ranking[ranking["rank"].notna()].sort_values("rank", kind="stable"))
+    pairs = neighbours(ranked, tables["score/outranks"])
+    beside = [p for p in pairs if gene.gene_id in (p.first["gene_id"], p.second["gene_id"])]
     sections = [
         _head(own.iloc[0], rank, int((ranking["status"] == "ranked").sum()), indication),
-        _uncertainty(rank, parts["score/outranks"], parts["score/robustness"]),
+        _uncertainty(rank, beside, parts["score/outranks"], parts["score/robustness"]),
         _composite(own.iloc[0], scoring),
         _specificity(own.iloc[0], scoring),
-        _coverage(own.iloc[0]),
+        _coverage(own.iloc[0], scoring),
         _safety(own.iloc[0], parts["score/toxicity"], parts["score/evidence"]),
         _shedding(parts["score/shedding"], own.iloc[0]),
     ]
@@ -106,7 +119,10 @@ def _head(part: pd.Series, rank: pd.Series, n_ranked: int, indication: Indicatio
 
 
 def _uncertainty(
-    rank: pd.Series, outranks: pd.DataFrame, robustness: pd.DataFrame
+    rank: pd.Series,
+    beside: Sequence[Neighbours],
+    outranks: pd.DataFrame,
+    robustness: pd.DataFrame,
 ) -> Iterator[str]:
     n = int(rank["n_replicates"])
     if n:
@@ -115,6 +131,8 @@ def _uncertainty(
         yield f"resampled {n} times (patients and healthy donors, 5–95 %): composite {composite}"
         tops = ", ".join(f"first {k} {_number(rank[f'probability_top{k}'])}" for k in (1, 3, 5))
         yield f"  rank {places}; among the {tops}"
+        for pair in beside:
+            yield f"  {_neighbour(pair, rank['gene_id'])}"
         above = outranks.sort_values(["probability", "other"], ascending=[False, True])
         words = [
             f"{_word(r['other'])} {_number(r['probability'])}" for r in above.to_dict("records")
@@ -131,6 +149,23 @@ def _uncertainty(
     others = robustness[robustness["kind"] != "as_configured"]
     for kind, rows in others.groupby("kind", sort=True, observed=True):
         yield f"  {_word(kind).replace('_', ' ')}: {_scenarios(rows)}"
+
+
+def _neighbour(pair: Neighbours, gene_id: str) -> str:
+    """Say whether an antigen and one beside it in the ranking can be told apart."""
+    own, other = pair.first, pair.second
+    if own["gene_id"] != gene_id:
+        own, other = other, own
+    place = f"rank {int(other['rank'])}, {_number(other['composite_score'])}"
+    name = f"{_word(other['display'])} ({place})"
+    if pair.probability is None:
+        return f"beside {name}: no replicates"
+    share = pair.probability if own is pair.first else 1 - pair.probability
+    return _STANDING[standing(share) or "level"].format(other=name, share=_number(share))
+
+
+def _caveat(words: str) -> Iterator[str]:
+    yield from wrap(words, 96, initial_indent="  ! ", subsequent_indent="    ")
 
 
 def _scenarios(rows: pd.DataFrame) -> str:
@@ -176,28 +211,40 @@ def _factors(part: pd.Series, scoring: Scoring) -> list[tuple[str, Any, float]]:
 def _composite(part: pd.Series, scoring: Scoring) -> Iterator[str]:
     yield f"composite {_number(part['composite_score'], 4)} = product of part ^ weight (C7)"
     for label, value, weight in _factors(part, scoring):
-        power = pd.NA if pd.isna(value) else max(float(value), scoring.part_floor) ** weight
-        yield f"  {label:<18} {_number(value, 4):>8} ^ {weight:.2f} = {_number(power, 4)}"
+        held = pd.NA if pd.isna(value) else max(float(value), scoring.part_floor)
+        power = held if pd.isna(held) else held**weight
+        floored = "" if pd.isna(held) or held == float(value) else f", counts as {held:g}"
+        yield (
+            f"  {label:<18} {_number(value, 6):>8}{floored} ^ {weight:.2f} = {_number(power, 4)}"
+        )
 
 
 def _specificity(part: pd.Series, scoring: Scoring) -> Iterator[str]:
     weights = scoring.specificity_weights
     yield f"specificity {_number(part['specificity_score'], 4)} = sum of weight × part (C2)"
-    rows = (
-        ("s1", weights.log_fold_change, "log2 fold change", "log_fold_change"),
-        ("s2", weights.detection_gap, "detection gap", "detection_gap"),
-        ("s3", weights.auc, "smallest AUC", "auc_min"),
-        ("s4", weights.tau, "tau", "tau"),
+    yield "  each part is held between 0 and 1"
+    fold, gap, auc, tau = (
+        _number(part[column]) for column in ("log_fold_change", "detection_gap", "auc_min", "tau")
     )
-    for key, weight, label, column in rows:
-        value = part[f"specificity_{key}"]
-        yield f"  {weight:.2f} × {_number(value)}   {label} {_number(part[column])}"
+    rows = (
+        ("s1", weights.log_fold_change, f"0.5 + log2 fold change {fold} / 6"),
+        ("s2", weights.detection_gap, f"detection gap {gap}"),
+        ("s3", weights.auc, f"2 × (smallest AUC {auc} − 0.5)"),
+        ("s4", weights.tau, f"tau {tau}; 0 where the highest level is in other healthy cells"),
+    )
+    for key, weight, how in rows:
+        yield f"  {weight:.2f} × {_number(part[f'specificity_{key}'])} = {how}"
+    yield f"  highest level: {_word(part['tau_argmax'])}"
     yield f"  worst tier 1–2 group: {_word(part['log_fold_change_group'])}"
     beside = _number(part["log_fold_change_counterpart"])
     yield f"  beside: log2 fold change against the normal counterpart {beside}"
+    tiers = ", ".join(f"tier {t} {_number(part[f'log_fold_change_tier{t}'])}" for t in range(1, 5))
+    yield f"  beside: log2 fold change against the worst group of {tiers}"
+    thinned = _number(part["detection_gap_thinned"])
+    yield f"  beside: detection gap with the diseased cells at 2,000 UMI too {thinned}"
 
 
-def _coverage(part: pd.Series) -> Iterator[str]:
+def _coverage(part: pd.Series, scoring: Scoring) -> Iterator[str]:
     yield f"coverage {_number(part['coverage_score'], 4)} = 0.5 f + 0.3 share + 0.2 p10 (C3)"
     n_patients = int(part["n_patients"])
     n_bounds = n_patients - int(part["n_identifiable"])
@@ -216,6 +263,27 @@ def _coverage(part: pd.Series) -> Iterator[str]:
     yield f"  p10   {least('fraction_p10')} 10th percentile over {n_patients} patients"
     if n_bounds:
         yield f"  {n_bounds} of {n_patients} patients are lower bounds: dropout not corrected"
+    yield (
+        f"  f     {_number(part['fraction_expressing_dispersed'])} if RNA came in bursts (phi 0.7),"
+        f" {_number(part['fraction_expressing_even'])} if evenly (phi 6)"
+    )
+    least_left = "≤ " if n_bounds and not pd.isna(part["residual_fraction"]) else ""
+    burden = f"10^{log10(scoring.burden):.2f}"
+    yield (
+        f"  negative R = 1 − f = {least_left}{_number(part['residual_fraction'])} (95 % "
+        f"{_number(part['residual_fraction_lower'])}–{_number(part['residual_fraction_upper'])}): "
+        f"R × {burden} = 10^{_number(part['log10_residual_cells'], 2)} cells left"
+    )
+    yield (
+        f"  f × {burden} = 10^{_number(part['log10_on_target_cells'], 2)} cells on target: a proxy "
+        "of what drives cytokine release, enters no score"
+    )
+    yield (
+        f"  patients below {scoring.escape_fraction:g}: {_word(part['patients_escaping'])} "
+        f"({'at most ' if n_bounds else ''}{_word(part['n_patients_escaping'])}); unlike each "
+        f"other (rho, 0–1) {_number(part['heterogeneity'])}"
+    )
+    yield from _caveat(_COVERAGE_CAVEAT)
 
 
 def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
@@ -225,30 +293,52 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
         if row["factor"] < 1:
             group = row["worst_cell_type"] if not pd.isna(row["harm"]) else row["gap_label"]
             yield (
-                f"  {_number(row['factor'])}  {_word(row['toxicity_class'])}: harm "
-                f"{_number(row['harm'])}, gap {_number(row['gap_penalty'])} "
+                f"  {_number(row['factor'], 4)}  {_word(row['toxicity_class'])}: harm "
+                f"{_number(row['harm'], 4)}, gap {_number(row['gap_penalty'], 4)} "
                 f"({_word(row['verdict'])}; {_word(group)})"
             )
+    yield (
+        f"  from assessed groups alone {_number(part['safety_assessed'])} (fractions at their "
+        f"bounds {_number(part['safety_lower'])}–{_number(part['safety_upper'])})"
+    )
     measured = evidence[evidence["n_cells"] > 0]
     worst = measured.sort_values(["harm", "mean_cpm"], ascending=False, na_position="last")
-    yield f"  healthy groups with the largest harm (of {len(measured)} measured):"
-    for row in worst.head(_WORST).to_dict("records"):
+    counted = toxicity[toxicity["factor"] < 1]
+    deciding = set(zip(counted["worst_cell_type"], counted["worst_tissue"], strict=True))
+    yield f"  healthy groups with the largest harm (of {len(measured)} measured); harm = weight ×"
+    yield "  min(1, max(fraction / saturation fraction, CPM / saturation CPM)), as in tiers.tsv:"
+    for place, row in enumerate(worst.to_dict("records")):
+        if place >= _WORST and (row["cell_type"], row["tissue"]) not in deciding:
+            continue
         interval = (
             f"{_number(row['fraction_expressing_lower'])}–"
             f"{_number(row['fraction_expressing_upper'])}"
         )
-        tolerated = ", tolerated" if row["tolerated"] else ""
+        marks = ", tolerated" if row["tolerated"] else ""
+        if not pd.isna(row["ambient_explainable"]) and row["ambient_explainable"]:
+            marks += ", free RNA may explain it"
         yield (
             f"    tier {row['tier']} {_word(row['cell_type'])}, {_word(row['tissue'])}: "
             f"{_number(row['fraction_expressing'])} ({interval}), "
             f"{_number(row['mean_cpm'], 1)} CPM, {row['n_donors']} donors, "
-            f"{row['n_cells']} cells: {_word(row['verdict'])}{tolerated}"
+            f"{row['n_cells']} cells, harm {_number(row['harm'], 4)}: "
+            f"{_word(row['verdict'])}{marks}"
         )
+        if not pd.isna(row["patients_n_cells"]) and row["patients_n_cells"] > 0:
+            yield (
+                f"      in patients (decides nothing): "
+                f"{_number(row['patients_fraction_expressing'])}, no more than "
+                f"{_number(row['patients_fraction_expressing_upper'])}, "
+                f"{_number(row['patients_mean_cpm'], 1)} CPM, {row['patients_n_cells']} cells of "
+                f"{row['patients_n_donors']} patients"
+            )
+    yield from _caveat(_HEALTHY_CAVEAT)
     missing = evidence[(evidence["suspension"] == "none") & evidence["literature"].notna()]
     for row in missing.to_dict("records"):
+        source = plain(source_words(str(row["literature_source"])), 160)
         yield (
             f"    not assessed: {_word(row['cell_type'])}, {_word(row['tissue'])}; literature "
-            f"{row['literature']} ({plain(source_words(str(row['literature_source'])), 160)})"
+            f"{row['literature']}, gap {_number(row['gap_penalty'])} ({source})"
         )
 
 

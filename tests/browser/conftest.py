@@ -1,330 +1,39 @@
-"""A small invented world that keeps the score contracts, and a Chromium to look at it."""
+"""An invented report, and a Chromium to look at it."""
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from targetscore import contracts
 from targetscore.config.models import Indication, Scoring
-from targetscore.contracts import COMPONENTS, COVERAGE, EVIDENCE, RANKING, SHEDDING, TOXICITY
-from targetscore.report import ReportData
+from targetscore.contracts import COMPONENTS, COVERAGE, EVIDENCE
+from targetscore.report import ReportData, render_report
 
-SCRIPT = "<img src=x onerror=alert(1)>"
-CLOSING = "</script><script>alert(2)</script>"
-TURNED = "gland\u202egnol \"quoted\" & 'single'"
-LONG = "x" * 300
-ATTRIBUTE = '" onmouseover="alert(3)" x="'
-CLASSES = {
-    "neurotoxicity_vascular_BBB": 1,
-    "haematopoietic_stem_cytopenia": 1,
-    "T_cell_fratricide": 2,
-    "gut_epithelium": 2,
-    "skin_hair_nail": 3,
-    "B_lineage_aplasia": 4,
-}
-SOURCES = (
-    "Doe 2020 doi:10.1000/x<b>",
-    "Roe 2021 <b> [mixed]",
-    "prior knowledge",
-)
-TISSUES = ("bone marrow", "blood", "spleen", "lung", "liver", "colon", "skin", "brain", "heart")
-BLIND = ("brain", "heart")
-ANTIGENS = (
-    ("TNFRSF17", "BCMA", 0.87, "ranked"),
-    ("GPRC5D", "GPRC5D", 0.82, "ranked"),
-    ("SLAMF7", "CS1", 0.74, "ranked"),
-    ("CD38", "CD38", 0.61, "ranked"),
-    (ATTRIBUTE + LONG, SCRIPT, 0.3, "ranked"),
-    ("SDC1", "CD138", 0.7, "incomplete"),
-)
+sys.path.insert(0, str(Path(__file__).parent))
+import invented_tables as tables
+from invented_tables import ANTIGENS, CLOSING, LONG, SCRIPT, TABLES, TURNED
 
-
-def _evidence(rng, antigens, n_groups):
-    rows = []
-    for g in range(n_groups):
-        tissue = TISSUES[g % len(TISSUES)]
-        klass = list(CLASSES)[g % len(CLASSES)]
-        name = {0: SCRIPT, 10: TURNED, 20: LONG, 30: CLOSING}.get(g, f"cell type {g:03d}")
-        blind = tissue in BLIND or g % 13 == 5
-        # A group too thin to assess stands beside the tier row it does not assess.
-        thin = g % 13 == 5 and g % 2 == 1 and tissue not in BLIND
-        for k, (gene_id, symbol) in enumerate(antigens):
-            n_cells = int(rng.integers(50, 4000))
-            share = float(rng.beta(0.3, 6)) if (g + k) % 4 else 0.0
-            detected = round(share * n_cells)
-            share = detected / n_cells
-            spread = 1.96 * np.sqrt((share * (1 - share) + 0.01) / n_cells)
-            reported = blind and (g * 7 + k) % 5 == 0
-            verdict = (
-                "not_assessed"
-                if blind
-                else "concern"
-                if share > 0.1
-                else "possible"
-                if share > 0.02
-                else "no_signal_insufficient"
-                if g % 5 == 0
-                else "clear"
-            )
-            rows.append(
-                {
-                    "gene_id": gene_id,
-                    "antigen": symbol,
-                    "tissue_id": f"UBERON:{TISSUES.index(tissue):07d}",
-                    "tissue": tissue,
-                    "cell_type_id": f"CL:{g:07d}",
-                    "cell_type": name,
-                    "suspension": "none" if blind else "nucleus" if g % 9 == 4 else "cell",
-                    "assay_class": "none" if blind else "droplet",
-                    "tier_label": f"{name} row" if blind or g % 3 else None,
-                    "tier": CLASSES[klass],
-                    "toxicity_class": klass,
-                    "tolerated": klass == "B_lineage_aplasia",
-                    "n_donors": 0 if blind else int(rng.integers(1, 12)),
-                    "n_cells": 0 if blind else n_cells,
-                    "n_detected": None if blind else detected,
-                    "fraction_observed": None if blind else share,
-                    "fraction_expressing": None if blind else share * 0.98,
-                    "fraction_expressing_lower": None if blind else max(0.0, share - spread),
-                    "fraction_expressing_upper": None if blind else min(1.0, share + spread),
-                    "mean_cpm": None if blind else share * 900 * float(rng.gamma(2, 0.5)),
-                    "median_cpm": None if blind else share * 700,
-                    "q75_log2_cpm": None if blind else float(np.log2(share * 800 + 10)),
-                    "harm": None if blind else min(0.9, share * 2 / CLASSES[klass]),
-                    "verdict": verdict,
-                    "literature": ("strong" if k % 2 else "contested") if reported else None,
-                    "literature_source": SOURCES[g % 3] if reported else None,
-                    "gap_penalty": 0.9 if reported else None,
-                    "atlases": None if blind else "demo_healthy",
-                }
-            )
-            if thin:
-                rows.append(
-                    {
-                        **rows[-1],
-                        "suspension": "cell",
-                        "assay_class": "droplet",
-                        "n_donors": 1,
-                        "n_cells": 12,
-                        "n_detected": 1,
-                        "fraction_observed": 1 / 12,
-                        "gap_penalty": None,
-                        "atlases": "demo_healthy",
-                    }
-                )
-    table = pd.DataFrame(rows)
-    table["n_detected"] = table["n_detected"].astype("Int64")
-    return table
-
-
-def _toxicity(evidence):
-    rows = []
-    for (gene_id, symbol, klass), part in evidence.groupby(
-        ["gene_id", "antigen", "toxicity_class"], sort=True
-    ):
-        seen = part[part["verdict"] != "not_assessed"].sort_values("harm", ascending=False)
-        gap = part[part["literature"].notna()]
-        worst = seen.iloc[0] if len(seen) else None
-        harm = float(worst["harm"]) if worst is not None else None
-        penalty = float(gap["gap_penalty"].max()) if len(gap) else None
-        rows.append(
-            {
-                "gene_id": gene_id,
-                "antigen": symbol,
-                "toxicity_class": klass,
-                "verdict": worst["verdict"] if worst is not None else "not_assessed",
-                "n_groups_assessed": len(seen),
-                "n_groups_not_assessed": len(part) - len(seen),
-                "harm": harm,
-                "gap_penalty": penalty,
-                "factor": (1 - (harm or 0)) * (1 - (penalty or 0)),
-                "worst_cell_type": worst["cell_type"] if worst is not None else None,
-                "worst_tissue": worst["tissue"] if worst is not None else None,
-                "gap_label": gap["cell_type"].iloc[0] if len(gap) else None,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _coverage(rng, antigens, n_patients):
-    rows = []
-    for k, (gene_id, symbol) in enumerate(antigens):
-        for p in range(n_patients):
-            n_cells = 9 if p == 3 else 120 + 11 * p
-            share = float(rng.beta(5 - k * 0.8, 1 + k))
-            rows.append(
-                {
-                    "gene_id": gene_id,
-                    "antigen": symbol,
-                    "atlas": "demo_tumour",
-                    "donor": f"P{p:02d}{SCRIPT if p == 1 else ''}",
-                    "n_cells": n_cells,
-                    "fraction_observed": share * 0.7,
-                    "fraction_thinned": share * 0.6,
-                    "fraction_corrected": share,
-                    "fraction": None if symbol == "SDC1" else share,
-                    "identifiable": symbol == "GPRC5D" or bool(p % 5),
-                    "cpm": share * 400,
-                    "counted": n_cells >= 20,
-                    "counterpart_cpm": None if p % 2 else share * 90,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _shedding(antigens):
-    most = {"mechanism": 35, "soluble": 35, "topology": 15, "isoform": 5, "sheddase_expression": 10}
-    return pd.DataFrame(
-        [
-            {
-                "gene_id": gene_id,
-                "antigen": symbol,
-                "item": item,
-                "finding": f"finding of {item} {SCRIPT}",
-                "points_low": 0.0 if item == "isoform" else 0.25 * points,
-                "points_mid": 0.25 * points,
-                "points_high": float(points if item == "isoform" else 0.25 * points),
-                "points_max": float(points),
-                "known": item != "isoform",
-                "source": None if item == "isoform" else "Laurent 2015 Nat Commun 6:7333",
-                "status": "unknown" if item == "isoform" else "verified",
-            }
-            for gene_id, symbol in antigens
-            for item, points in most.items()
-        ]
-    )
-
-
-def _components(evidence):
-    weights = Scoring().composite_weights
-    rows = []
-    for k, (symbol, display, level, status) in enumerate(ANTIGENS):
-        own = evidence[evidence["antigen"] == symbol]
-        worst = own[~own["tolerated"]].sort_values("harm", ascending=False).iloc[0]
-        complete = status == "ranked"
-        parts = (level * 0.8, level if complete else None, level * 0.7, 0.95, 90 - 12.5 * k)
-        composite = None
-        if complete:
-            composite = float(
-                parts[0] ** weights.specificity
-                * parts[1] ** weights.coverage
-                * parts[2] ** weights.safety
-                * parts[3] ** weights.surface
-                * (1 - 0.5 * parts[4] / 100) ** weights.shedding
-            )
-        rows.append(
-            {
-                "gene_id": f"ENSG{k:011d}",
-                "antigen": symbol,
-                "display": display,
-                "status": status,
-                "reason": None if complete else "cells were sorted by CD138 <b>",
-                "specificity_score": parts[0],
-                "coverage_score": parts[1],
-                "safety_score": parts[2],
-                "surface_confidence": parts[3],
-                "shedding_score": parts[4],
-                "composite_score": composite,
-                "log_fold_change": 4.2 - 2 * k,
-                "log_fold_change_group": worst["cell_type"],
-                "log_fold_change_counterpart": -0.12345,
-                "detection_gap": 0.4 - 0.15 * k,
-                "auc_min": 0.95 - 0.05 * k,
-                "tau": 0.91 - 0.1 * k,
-                "tau_argmax": "plasma cell",
-                "specificity_s1": 0.9 - 0.1 * k,
-                "specificity_s2": max(0.0, 0.4 - 0.15 * k),
-                "specificity_s3": 0.9 - 0.1 * k,
-                "specificity_s4": 0.91 - 0.1 * k,
-                "fraction_expressing_lower": level * 0.8,
-                "fraction_expressing_upper": min(1.0, level * 1.1),
-                "fraction_p10": level * 0.5,
-                "tumour_median_cpm": 812.345 / (k + 1),
-                "safety_assessed": level * 0.75,
-                "safety_lower": level * 0.6,
-                "safety_upper": level * 0.8,
-                "shedding_low": max(0.0, parts[4] - 10),
-                "shedding_high": min(100.0, parts[4] + 20),
-                "shedding_completeness": 0.85,
-                "notes": "one patient gives most cells; second note <i>" if k == 0 else None,
-                "worst_cell_type": worst["cell_type"],
-                "worst_tissue": worst["tissue"],
-                "worst_verdict": worst["verdict"],
-                "worst_tier": int(worst["tier"]),
-                "shedding_grade": ("very_high", "low_uncertain", "high")[k % 3],
-                "evidence_grade": "ABCD"[k % 4],
-                "n_patients": 11,
-                "n_identifiable": 11 if symbol == "GPRC5D" else 8,
-                "n_healthy_donors": 37,
-                "n_gaps": int((own["suspension"] == "none").sum()),
-                "fraction_expressing": level,
-                "share_patients_above_half": min(1.0, level * 1.12),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _tissue_tiers(evidence):
-    labels = evidence["tier_label"].dropna().unique()
-    columns = ["cell_type_id", "tissue_id", "tissue_required"]
-    return pd.DataFrame({"label": labels}).assign(**dict.fromkeys(columns, ""))
-
-
-def _healthy_literature(evidence):
-    labels = evidence.dropna(subset="tier_label").drop_duplicates("tier_label")["tier_label"]
-    columns = ["symbol", "tier_label", "strength", "must_check", "finding", "source", "status"]
-    return pd.DataFrame(
-        [
-            ("TNFRSF17", labels.iloc[1], "strong", "yes", f"seen {SCRIPT}", "Doe 2020", "verified"),
-            ("TNFRSF17", labels.iloc[5], "contested", "yes", "weak", "memory", "prior knowledge"),
-            ("TNFRSF17", labels.iloc[2], "strong", "no", "not to check", "Doe 2020", "verified"),
-        ],
-        columns=columns,
-    )
-
-
-def _ranking(components, simulated):
-    table = components.copy()
-    table["rank"] = table["composite_score"].rank(ascending=False, method="first").astype("Int64")
-    table["data"] = "SIMULATED" if simulated else "measured"
-    table = table.assign(n_replicates=0, no_interval_reason="fewer than 3 patients to resample")
-    table = table.sort_values(["rank", "antigen"], na_position="last")
-    return table.reindex(columns=RANKING.names)
-
-
-def _atlas(name, simulated):
-    return {
-        "atlas": name,
-        "kind": "simulated" if simulated else "tumour",
-        "simulated": simulated,
-        "version": "1",
-        "url": "https://example.org/" + "path/" * 20,
-        "sha256": "ab" * 32,
-        "licence": "CC0",
-        "doi": "10.1000/example",
-        "note": "a note " + SCRIPT,
-        "n_cells": 12000,
-        "n_cells_kept": 11000,
-        "rejected": {"too_few_counts": 900, CLOSING: 100},
-        "n_genes": 20000,
-        "genes_by_resolution": {"ensembl_id": 19990, "unresolved": 10},
-        "n_genes_masked": 400,
-        "malignancy_method": "column with calls",
-        "populations": {"diseased": {"n_cells": 5000, "n_donors": 12}},
-        "donors_without_diseased_cells": ["P98", SCRIPT],
-        "unmapped_cell_types": [{"label": SCRIPT, "n_cells": 7}],
-    }
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", e => violations.push(e.violatedDirective));
+"""
 
 
 def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = True) -> ReportData:
     """Invent a report that keeps every contract; equal arguments give equal data."""
     rng = np.random.default_rng(7)
     antigens = [(f"ENSG{k:011d}", a[0]) for k, a in enumerate(ANTIGENS)]
-    evidence = _evidence(rng, antigens, n_groups).reindex(columns=EVIDENCE.names)
-    components = _components(evidence).reindex(columns=COMPONENTS.names)
+    evidence = tables.evidence(rng, antigens, n_groups).reindex(columns=EVIDENCE.names)
+    components = tables.components(evidence).reindex(columns=COMPONENTS.names)
+    components["n_patients_escaping"] = components["n_patients_escaping"].astype("Int64")
+    ranking = tables.ranking(components, simulated)
     data = ReportData(
         name="demo_disease",
         indication=Indication.model_validate(
@@ -332,7 +41,10 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
                 "title": "Multiple myeloma",
                 "question": "Which surface antigen would make a CAR? " + SCRIPT,
                 "disease": {"id": "MONDO:0009693", "label": "plasma cell myeloma"},
-                "diseased": {"atlases": ["demo_tumour"]},
+                "diseased": {
+                    "atlases": ["demo_tumour"],
+                    "selection": [{"antigen": "SDC1", "reason": "CD138-sorted " + SCRIPT}],
+                },
                 "healthy": {"atlases": ["demo_healthy"]},
                 "tolerated": {"cell_types": ["B cell"], "reason": "replaceable by antibodies"},
                 "candidates": {"panel": [a[0] for a in ANTIGENS]},
@@ -340,11 +52,13 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
             }
         ),
         evidence=evidence,
-        toxicity=_toxicity(evidence),
-        coverage=_coverage(rng, antigens, n_patients).reindex(columns=COVERAGE.names),
-        shedding=_shedding(antigens),
+        toxicity=tables.toxicity(evidence),
+        coverage=tables.coverage(rng, antigens, n_patients).reindex(columns=COVERAGE.names),
+        shedding=tables.shedding(antigens),
         components=components,
-        ranking=_ranking(components, simulated),
+        ranking=ranking,
+        robustness=tables.robustness(components),
+        outranks=tables.outranks(ranking),
         knowledge=SimpleNamespace(
             tiers=pd.DataFrame(
                 [
@@ -354,18 +68,12 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
                     (4, "replaceable", 0.2, 1.0, 500.0, 0.1, "specification", "design"),
                 ],
                 columns=[
-                    "tier",
-                    "meaning",
-                    "alert_fraction",
-                    "saturation_fraction",
-                    "saturation_cpm",
-                    "weight",
-                    "source",
-                    "status",
+                    *("tier", "meaning", "alert_fraction", "saturation_fraction"),
+                    *("saturation_cpm", "weight", "source", "status"),
                 ],
             ),
-            tissue_tiers=_tissue_tiers(evidence),
-            healthy_literature=_healthy_literature(evidence),
+            tissue_tiers=tables.tissue_tiers(evidence),
+            healthy_literature=tables.healthy_literature(evidence),
             soluble_levels=pd.DataFrame(
                 [("TNFRSF17", "smouldering", "128", "ng/mL", "ELISA", "Visram 2021", "verified")],
                 columns=["symbol", "setting", "level", "unit", "assay", "source", "status"],
@@ -376,22 +84,15 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
             ),
         ),
         scoring=Scoring(),
-        atlases=[_atlas("demo_tumour", simulated), _atlas("demo_healthy", simulated)],
+        atlases=[tables.atlas("demo_tumour", simulated), tables.atlas("demo_healthy", simulated)],
         provenance={
             "package_versions": {"numpy": "2.0", "pandas": "2.2"},
             "code_fingerprint": "0123456789abcdef",
             "config_digest": "fedcba9876543210",
         },
     )
-    for contract, name in (
-        (EVIDENCE, "evidence"),
-        (TOXICITY, "toxicity"),
-        (COVERAGE, "coverage"),
-        (SHEDDING, "shedding"),
-        (COMPONENTS, "components"),
-        (RANKING, "ranking"),
-    ):
-        contract.check(getattr(data, name), f"invented {name}")
+    for name in TABLES:
+        getattr(contracts, name.upper()).check(getattr(data, name), f"invented {name}")
     return data
 
 
@@ -399,6 +100,32 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
 def invented():
     """Give the maker of invented reports."""
     return build_report
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Give one invented report; tests make their own copies of what they change."""
+    return build_report()
+
+
+@pytest.fixture(scope="session")
+def html(data):
+    """Give its page."""
+    return render_report(data)
+
+
+@pytest.fixture(scope="session")
+def address(html, tmp_path_factory):
+    """Give the address of its page."""
+    path = tmp_path_factory.mktemp("report") / "demo_disease.html"
+    path.write_text(html, encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="session")
+def stage_tables():
+    """Give the contract of each table a report is made of, by its name."""
+    return {name: getattr(contracts, name.upper()) for name in TABLES}
 
 
 @pytest.fixture(scope="session")
@@ -421,15 +148,30 @@ def chromium():
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=path,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
+            args=[f"--disable-{what}" for what in QUIET] + ["--no-sandbox", "--no-first-run"],
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def opened(chromium):
+    """Open a page; it remembers what it requested, complained about and ran."""
+    contexts = []
+
+    def open_page(url, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.requests, page.complaints = [], []
+        page.on("request", lambda r: page.requests.append(r.url))
+        page.on("console", lambda m: page.complaints.append(m.text))
+        page.on("pageerror", lambda e: page.complaints.append(str(e)))
+        page.on("dialog", lambda d: (page.complaints.append(f"dialog {d.message}"), d.dismiss()))
+        page.add_init_script(WATCH)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

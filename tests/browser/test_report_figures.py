@@ -14,6 +14,7 @@ from targetscore.report.dossier import composite
 
 HOSTILE = "</title><script>alert(1)</script>\" ' &"
 FRACTIONS = st.floats(0, 1)
+LEVEL = figures.Level(0.4, 0.3, 0.5)
 
 
 def parsed(svg):
@@ -40,14 +41,16 @@ def test_a_dot_keeps_its_exact_fraction(fraction, cpm):
         figures.ring(0.01, HOSTILE),
         figures.hatch(HOSTILE, True),
         figures.strip([(0.5, True, HOSTILE)], 0.2, HOSTILE),
-        figures.bar(0.3),
+        figures.bar(0.3, 0.2, 0.4),
+        figures.step(0.9, 0.3, 0.01),
+        figures.window([(1, LEVEL, LEVEL, HOSTILE), (2, LEVEL, None, HOSTILE)], HOSTILE),
     ],
-    ids=["dot", "ring", "hatch", "strip", "bar"],
+    ids=["dot", "ring", "hatch", "strip", "bar", "step", "window"],
 )
 def test_drawings_are_well_formed_and_carry_no_styling_or_handlers(svg):
     root = parsed(svg)
     for element in root.iter():
-        assert element.tag in {"svg", "title", "circle", "rect", "path", "use", "text"}
+        assert element.tag in {"svg", "title", "circle", "rect", "path", "use", "text", "g"}
         assert not [a for a in element.attrib if a == "style" or a.startswith("on")]
     titles = [t.text for t in root.iter("title")]
     assert all(t == HOSTILE for t in titles)
@@ -79,6 +82,64 @@ def test_a_bar_stays_on_its_rail(value):
     widths = [float(r.get("width")) for r in parsed(figures.bar(value)).findall("rect")]
     assert widths[1] == pytest.approx(100 * min(1, max(0, value)), abs=0.06)
     assert widths[1] <= widths[0] == 100
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=2, max_size=2).map(sorted))
+def test_an_interval_lies_on_the_rail_where_it_belongs(ends):
+    rail, _, spread = parsed(figures.bar(0.5, *ends)).findall("rect")
+    low, high = (100 * min(1, max(0, e)) for e in ends)
+    assert float(spread.get("x")) == pytest.approx(low, abs=0.06)
+    assert float(spread.get("width")) == pytest.approx(high - low, abs=0.06)
+    assert high <= float(rail.get("width"))
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=5))
+def test_steps_of_a_product_end_where_the_next_begins(factors):
+    """The steps run from 1 down to the product, on an axis that holds it."""
+    product = math.prod(factors)
+    lowest = figures.decade([product])
+    assert lowest <= product * (1 + 1e-9)
+    assert product < 10 * lowest * (1 + 1e-9) or lowest == 0.1
+    before, place = 1.0, 100.0
+    for factor in factors:
+        rect = parsed(figures.step(before, before * factor, lowest)).findall("rect")[1]
+        left, width = float(rect.get("x")), float(rect.get("width"))
+        assert left == pytest.approx(place + 100 * math.log(factor) / -math.log(lowest), abs=0.02)
+        assert width == pytest.approx(max(0.4, place - left), abs=0.02)
+        before, place = before * factor, left
+    assert place == pytest.approx(100 * (1 - math.log(product) / math.log(lowest)), abs=0.06)
+
+
+def test_a_part_that_is_missing_has_no_step_and_zero_stays_on_the_axis():
+    assert figures.step(None, 0.5, 0.1) == figures.step(0.5, None, 0.1) == ""
+    rect = parsed(figures.step(1, 0, 0.01)).findall("rect")[1]
+    assert (float(rect.get("x")), float(rect.get("width"))) == (0, 100)
+    assert figures.decade([]) == figures.decade([None, 0.0]) == 0.1
+
+
+@given(FRACTIONS, FRACTIONS)
+def test_the_window_has_equal_scales_and_one_diagonal(tumour, healthy):
+    drawn = figures.window(
+        [(1, figures.Level(tumour, None, None), figures.Level(healthy, None, None), "x")], "t"
+    )
+    point = parsed(drawn).find("g").get("transform")
+    x, y = map(float, re.fullmatch(r"translate\((\S+) (\S+)\)", point).groups())
+    diagonal = next(p for p in parsed(drawn).findall("path") if p.get("class") == "diagonal")
+    x0, y0, x1, y1 = map(float, re.findall(r"[\d.]+", diagonal.get("d")))
+    assert (y0 - y1) == (x1 - x0)
+    on_line = y0 - (x - x0)
+    assert (tumour > healthy) == (y < on_line) or abs(y - on_line) < 0.3
+    assert 0 < x <= x1
+    assert y1 <= y <= y0
+
+
+def test_an_antigen_without_an_assessed_group_stands_beside_the_plot():
+    drawn = parsed(figures.window([(3, LEVEL, None, "x")], "t"))
+    x = float(re.match(r"translate\((\S+)", drawn.find("g").get("transform"))[1])
+    lane = next(r for r in drawn.findall("rect") if r.get("class") == "lane")
+    assert float(lane.get("x")) < x < float(lane.get("x")) + float(lane.get("width"))
+    whiskers = [p for p in drawn.findall("path") if p.get("class") == "whisker"]
+    assert len(whiskers) == 1
 
 
 def test_a_missing_value_has_no_bar_and_reads_na():

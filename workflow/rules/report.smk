@@ -13,6 +13,8 @@ rule render_report:
         shedding="<results>/score/{indication}/shedding.parquet",
         components="<results>/score/{indication}/components.parquet",
         ranking="<results>/score/{indication}/ranking.parquet",
+        robustness="<results>/score/{indication}/robustness.parquet",
+        outranks="<results>/score/{indication}/outranks.parquet",
         summaries=indication_summaries,
         manifests=indication_manifests,
         knowledge=curated_files,

@@ -9,7 +9,16 @@ from targetscore.logs import log_to
 from targetscore.provenance import package_versions
 from targetscore.report import ReportData, render_report
 
-TABLES = ("evidence", "toxicity", "coverage", "shedding", "components", "ranking")
+TABLES = (
+    "evidence",
+    "toxicity",
+    "coverage",
+    "shedding",
+    "components",
+    "ranking",
+    "robustness",
+    "outranks",
+)
 
 with log_to(snakemake.log[0]):
     given, read = snakemake.params, snakemake.input

@@ -29,7 +29,7 @@ class ReportData:
         Slug of the indication.
     indication
         The question, the disease and the tolerated lineages.
-    evidence, toxicity, coverage, shedding, components, ranking
+    evidence, toxicity, coverage, shedding, components, ranking, robustness, outranks
         Score tables, see :mod:`targetscore.contracts`.
     knowledge
         Curated tables, one data frame each.
@@ -38,7 +38,8 @@ class ReportData:
     atlases
         One summary per atlas: atlas, kind, simulated, version, url, sha256, licence, doi,
         note, n_cells, n_cells_kept, rejected, n_genes, genes_by_resolution, n_genes_masked,
-        malignancy_method, populations, unmapped_cell_types.
+        malignancy_method, populations, unmapped_cell_types; clones where light chains were
+        called.
     provenance
         package_versions, code_fingerprint, config_digest.
     """
@@ -51,6 +52,8 @@ class ReportData:
     shedding: pd.DataFrame
     components: pd.DataFrame
     ranking: pd.DataFrame
+    robustness: pd.DataFrame
+    outranks: pd.DataFrame
     knowledge: Knowledge
     scoring: Scoring
     atlases: Sequence[Mapping[str, Any]]

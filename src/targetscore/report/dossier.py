@@ -83,14 +83,18 @@ def composite(part: Row, weights: dict[str, float], floor: float) -> dict[str, A
     Returns
     -------
     dict
-        ``rows`` (heading, column, value, used, exponent, factor), ``product`` (``None`` if a
-        part is missing) and ``agrees``: whether the product is the score that was written.
+        ``rows`` (heading, column, value, used, exponent, factor, and the product before and
+        after it), ``product`` (``None`` if a part is missing) and ``agrees``: whether the product
+        is the score that was written.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    before: float | None = 1.0
     for heading, name, column in PARTS:
         value = part[column]
         scaled = 1 - value / 200 if name == "shedding" and value is not None else value
         used = None if scaled is None else max(floor, scaled)
+        factor = None if used is None else used ** weights[name]
+        after = None if before is None or factor is None else before * factor
         rows.append(
             {
                 "heading": heading,
@@ -98,9 +102,12 @@ def composite(part: Row, weights: dict[str, float], floor: float) -> dict[str, A
                 "value": value,
                 "used": used,
                 "exponent": weights[name],
-                "factor": None if used is None else used ** weights[name],
+                "factor": factor,
+                "before": before,
+                "after": after,
             }
         )
+        before = after
     factors = [r["factor"] for r in rows]
     product = None if None in factors else math.prod(factors)
     written = part["composite_score"]
@@ -117,6 +124,7 @@ def specificity(part: Row, weights: dict[str, float]) -> list[dict[str, Any]]:
             "code": code,
             "heading": heading,
             "raw": part[raw],
+            "column": raw,
             "raw_kind": kind,
             "weight": weights[weight],
             "score": part[f"specificity_{code}"],
@@ -196,12 +204,27 @@ def must_check(
     return found
 
 
+def _above(
+    outranks: pd.DataFrame, antigen: Antigen, shown: Sequence[Antigen]
+) -> list[dict[str, Any]]:
+    """Return the other antigens shown, and how often this one is above them when resampled."""
+    own = records(outranks[outranks["gene_id"] == antigen.gene_id])
+    chance = {r["other_gene_id"]: r["probability"] for r in own}
+    return [
+        {"name": a.short, "probability": chance[a.gene_id]} for a in shown if a.gene_id in chance
+    ]
+
+
 def _curated(table: pd.DataFrame, antigen: Antigen) -> list[dict[str, Any]]:
     return records(table[table["symbol"] == antigen.symbol])
 
 
 def dossier(
-    data: ReportData, antigen: Antigen, evidence: Sequence[Row], classes: list[dict[str, Any]]
+    data: ReportData,
+    antigen: Antigen,
+    shown: Sequence[Antigen],
+    evidence: Sequence[Row],
+    classes: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Gather what the dossier of one antigen shows.
 
@@ -211,6 +234,8 @@ def dossier(
         The report.
     antigen
         The antigen.
+    shown
+        All antigens shown, in order.
     evidence
         Evidence rows of all antigens shown.
     classes
@@ -219,9 +244,15 @@ def dossier(
     shedding = records(data.shedding[data.shedding["gene_id"] == antigen.gene_id])
     shedding.sort(key=lambda r: _ITEMS.index(r["item"]))
     own = [r for r in evidence if r["gene_id"] == antigen.gene_id]
+    worst = worst_groups(own)
+    patients = records(data.coverage[data.coverage["gene_id"] == antigen.gene_id])
     return {
         "antigen": antigen,
         "part": antigen.part,
+        "row": records(data.ranking[data.ranking["gene_id"] == antigen.gene_id])[0],
+        "above": _above(data.outranks, antigen, shown),
+        "coverage": sorted(patients, key=lambda r: (r["atlas"], r["donor"])),
+        "in_patients": any(r["patients_n_cells"] for r in worst),
         "composite": composite(
             antigen.part, data.scoring.composite_weights.model_dump(), data.scoring.part_floor
         ),
@@ -231,7 +262,7 @@ def dossier(
             for c in classes
             if antigen.gene_id in c["cells"]
         ],
-        "worst": worst_groups(own),
+        "worst": worst,
         "n_assessed": sum(r["verdict"] not in GAPS for r in own),
         "must_check": must_check(data.knowledge, antigen, own),
         "shedding": shedding,

@@ -6,6 +6,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -17,6 +18,10 @@ _SMALLEST = 1.5
 _SMALLEST_RING = 3.0
 _STRIP_WIDTH = 420
 _STRIP_PAD = 8
+_WINDOW_PAD = 48
+_WINDOW_SPAN = 360
+_WINDOW_LANE = 30
+_WINDOW_TICKS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 def colour_class(cpm: float | None) -> int:
@@ -65,15 +70,132 @@ def hatch(title: str, literature: bool) -> Markup:
     ).format(title, letter)
 
 
-def bar(fraction: float | None) -> Markup:
-    """Draw a fraction (0–1) as a bar on a full-length rail; the number stands beside it."""
+def _percent(fraction: float) -> float:
+    return 100 * min(1.0, max(0.0, fraction))
+
+
+def bar(fraction: float | None, low: float | None = None, high: float | None = None) -> Markup:
+    """Draw a fraction (0–1) as a bar on a full-length rail, and its interval if it has one.
+
+    The numbers stand beside it.
+    """
     if fraction is None:
         return Markup("")
+    spread = Markup("")
+    if low is not None and high is not None:
+        spread = Markup(
+            '<rect class="spread" x="{:.1f}" y="2.5" width="{:.1f}" height="3"/>'
+        ).format(_percent(low), _percent(high) - _percent(low))
     return Markup(
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="rail" width="100" height="8"/>'
-        '<rect class="fill" width="{:.1f}" height="8"/></svg>'
-    ).format(100 * min(1.0, max(0.0, fraction)))
+        '<rect class="fill" width="{:.1f}" height="8"/>{}</svg>'
+    ).format(_percent(fraction), spread)
+
+
+def decade(values: Sequence[float | None]) -> float:
+    """Return the power of ten at or below the smallest positive value, at most 0.1."""
+    positive = [v for v in values if v]
+    return min(0.1, 10.0 ** math.floor(math.log10(min(positive, default=1.0))))
+
+
+def step(before: float | None, after: float | None, lowest: float) -> Markup:
+    """Draw what one factor takes from a product, on a log axis from ``lowest`` to 1."""
+    if before is None or after is None:
+        return Markup("")
+    right, left = (100 * (1 - math.log(max(v, lowest)) / math.log(lowest)) for v in (before, after))
+    return Markup(
+        '<svg class="step" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="rail" width="100" height="8"/>'
+        '<rect class="fill" x="{:.2f}" width="{:.2f}" height="8"/></svg>'
+    ).format(left, max(0.4, right - left))
+
+
+@dataclass(frozen=True)
+class Level:
+    """A fraction (0–1) with its interval; a bound that is not known is None."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _place(fraction: float) -> float:
+    return _WINDOW_PAD + _WINDOW_SPAN * math.cbrt(min(1.0, max(0.0, fraction)))
+
+
+def _line(kind: str, *ends: float) -> Markup:
+    return Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(kind, *ends)
+
+
+def window(points: Sequence[tuple[int, Level, Level | None, str]], title: str) -> Markup:
+    """Draw tumour level against worst healthy level, both on a cube-root scale from 0 to 1.
+
+    Parameters
+    ----------
+    points
+        Number shown in the mark, tumour, worst healthy (None if it was not assessed: the mark
+        stands in a lane beside the plot) and label of each antigen.
+    title
+        What the plot shows.
+
+    Returns
+    -------
+    markupsafe.Markup
+        SVG; above the diagonal the antigen is on more diseased than healthy cells.
+    """
+    far = _WINDOW_PAD + _WINDOW_SPAN
+    height = far + _WINDOW_PAD
+    parts = [
+        Markup('<rect class="lane" x="{}" y="{}" width="{}" height="{}"/>').format(
+            far + 14, _WINDOW_PAD, _WINDOW_LANE, _WINDOW_SPAN
+        ),
+        _line("diagonal", _WINDOW_PAD, far, far, _WINDOW_PAD),
+    ]
+    for tick in _WINDOW_TICKS:
+        x, y = _place(tick), height - _place(tick)
+        parts.append(_line("grid", x, _WINDOW_PAD, x, far))
+        parts.append(_line("grid", _WINDOW_PAD, y, far, y))
+        words = f"{100 * tick:g}"
+        parts.append(Markup('<text x="{:.1f}" y="{}">{}</text>').format(x, far + 15, words))
+        parts.append(
+            Markup('<text class="left" x="{}" y="{:.1f}">{}</text>').format(
+                _WINDOW_PAD - 6, y + 4, words
+            )
+        )
+    middle = _WINDOW_PAD + _WINDOW_SPAN / 2
+    parts.append(
+        Markup(
+            '<text class="axis-name" x="{}" y="{}">worst healthy cells positive, %</text>'
+        ).format(middle, far + 32)
+    )
+    parts.append(
+        Markup(
+            '<text class="axis-name" transform="translate({} {}) rotate(-90)">'
+            "diseased cells positive, %</text>"
+        ).format(_WINDOW_PAD - 34, middle)
+    )
+    lane = far + 14 + _WINDOW_LANE / 2
+    parts.append(Markup('<text x="{}" y="{}">?</text>').format(lane, far + 15))
+    for _, tumour, healthy, _ in points:
+        x = lane if healthy is None else _place(healthy.value)
+        y = height - _place(tumour.value)
+        if healthy is not None and healthy.low is not None and healthy.high is not None:
+            parts.append(_line("whisker", _place(healthy.low), y, _place(healthy.high), y))
+        if tumour.low is not None and tumour.high is not None:
+            ends = (height - _place(tumour.low), height - _place(tumour.high))
+            parts.append(_line("whisker", x, ends[0], x, ends[1]))
+    for number, tumour, healthy, label in points:
+        x = lane if healthy is None else _place(healthy.value)
+        parts.append(
+            Markup(
+                '<g class="point" transform="translate({:.1f} {:.1f})"><title>{}</title>'
+                '<circle r="9"/><text y="4">{}</text></g>'
+            ).format(x, height - _place(tumour.value), label, number)
+        )
+    return Markup(
+        '<svg class="window" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(far + 18 + _WINDOW_LANE, height, title, Markup("").join(parts))
 
 
 def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: str) -> Markup:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from targetscore.contracts import COMPONENTS, RANKING
+from targetscore.contracts import COMPONENTS, INTERVAL_CAVEATS, RANKING
 from targetscore.io import tsv_text
-from targetscore.report import dossier, figures, gaps, text, views
+from targetscore.report import dossier, figures, gaps, standing, text, views
 from targetscore.report.data import IndexEntry, ReportData
 
 SIMULATED = "SIMULATED DATA — invented cells, not evidence about patients"
+_CAVEATS = dict(zip(("healthy", "coverage"), INTERVAL_CAVEATS, strict=True))
 _TEMPLATES = Path(__file__).parent / "templates"
 _MEANINGS = {
     c.name: re.sub(r" \((C\d|f_T)\)", "", c.meaning)
@@ -47,11 +50,14 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         interval=text.interval,
         bar=figures.bar,
+        step=figures.step,
         radius=figures.radius,
         mark=views.mark,
         blind_mark=views.blind_mark,
         counted=text.count_words,
         named=text.named,
+        brief=text.brief,
+        other_names=text.other_names,
     )
     return environment
 
@@ -74,13 +80,14 @@ def policy(style: str, script: str) -> str:
 
 
 def embedded(tables: Mapping[str, pd.DataFrame]) -> Markup:
-    """Return tables as JSON of TSV texts that cannot end the script element they stand in.
+    """Return tables as JSON of TSV texts, deflated and in base64: a third of the bytes.
 
     Each text is what :func:`targetscore.io.write_tsv` writes, so that a table saved from the
     page equals the file byte by byte.
     """
     texts = {name: tsv_text(table) for name, table in tables.items()}
-    return Markup(json.dumps(texts, ensure_ascii=False).replace("<", "\\u003c"))
+    packed = zlib.compress(json.dumps(texts, ensure_ascii=False).encode(), 9)
+    return Markup(base64.b64encode(packed).decode())
 
 
 def _page(template: str, **context: Any) -> str:
@@ -117,14 +124,28 @@ def render_report(data: ReportData) -> str:
         "components": data.components,
         **{
             name: views.of_antigens(getattr(data, name), shown)
-            for name in ("evidence", "toxicity", "coverage", "shedding")
+            for name in (
+                "evidence",
+                "toxicity",
+                "coverage",
+                "shedding",
+                "robustness",
+                "outranks",
+            )
         },
     }
+    others = tables["outranks"]["other_gene_id"].isin([a.gene_id for a in shown])
+    tables["outranks"] = tables["outranks"][others]
     evidence = text.records(tables["evidence"])
     classes = views.toxicity(tables["toxicity"], evidence)
     order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
     rows = text.records(order)
     ranked = [r for r in rows if r["rank"] is not None]
+    said = gaps.summary(ranked, evidence)
+    pairs = standing.neighbours(ranked, data.outranks)
+    analyses = standing.other_analyses(tables["robustness"], shown)
+    window = views.window(ranked, shown, said["worst"])
+    dossiers = [dossier.dossier(data, a, shown, evidence, classes) for a in shown]
     return _page(
         "report.html",
         data=data,
@@ -133,7 +154,19 @@ def render_report(data: ReportData) -> str:
         slug={a.gene_id: a.slug for a in shown},
         by_id={a.gene_id: a for a in shown},
         ranked=ranked,
-        said=gaps.summary(ranked, evidence),
+        said=said,
+        by_rank={r["gene_id"]: r for r in rows},
+        beside={r["gene_id"]: None for r in ranked} | {p.first["gene_id"]: p for p in pairs},
+        close=[p for p in pairs if p.standing in ("level", "reversed")],
+        n_top=standing.TOP,
+        limits={"apart": standing.APART, "likely": standing.LIKELY},
+        analyses=analyses,
+        firm=standing.with_rank(analyses, shown),
+        window=window,
+        window_svg=views.window_svg(window),
+        caveats=_CAVEATS,
+        clones=[(a["atlas"], c) for a in data.atlases for c in a.get("clones", ())],
+        log10_burden=math.log10(data.scoring.burden),
         unranked=[r for r in rows if r["rank"] is None],
         max_listed=views.MAX_LISTED,
         max_detailed=views.MAX_DETAILED,
@@ -148,7 +181,8 @@ def render_report(data: ReportData) -> str:
         gap_verdicts=text.GAPS,
         verdicts=text.VERDICT_WORDS,
         patients=views.patients(tables["coverage"], shown, data.scoring.escape_fraction),
-        dossiers=[dossier.dossier(data, a, evidence, classes) for a in shown],
+        dossiers=dossiers,
+        lowest=figures.decade([d["composite"]["product"] for d in dossiers]),
         parameters=_flat(data.scoring.model_dump()),
         tables=embedded(tables),
         tiers=text.records(data.knowledge.tiers),

@@ -180,6 +180,19 @@ def named(display: str | None, symbol: str) -> str:
     return display if symbol in re.findall(r"[\w-]+", display) else f"{display} ({symbol})"
 
 
+def brief(display: str | None, symbol: str) -> str:
+    """Return the name clinicians use without the other names in brackets behind it."""
+    return (display or symbol).split(" (")[0]
+
+
+def other_names(display: str | None, symbol: str) -> str:
+    """Return what :func:`brief` leaves out: the names in brackets, and the symbol."""
+    short = brief(display, symbol)
+    inside = (display or "")[len(short) :].strip(" ()")
+    known = re.findall(r"[\w-]+", f"{short} {inside}")
+    return ", ".join(filter(None, (inside, None if symbol in known else symbol)))
+
+
 def slugs(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
     """Give each key a unique identifier made from its name: letters, digits, ``_`` and ``-``."""
     given: dict[str, str] = {}

@@ -14,6 +14,7 @@ from targetscore.report.data import ReportData
 from targetscore.report.text import (
     GAPS,
     VERDICT_WORDS,
+    brief,
     label,
     named,
     records,
@@ -56,7 +57,7 @@ def antigens(data: ReportData) -> list[Antigen]:
             gene_id=row["gene_id"],
             symbol=row["antigen"],
             name=named(row["display"], row["antigen"]),
-            short=row["display"] or row["antigen"],
+            short=brief(row["display"], row["antigen"]),
             slug=ids[row["gene_id"]],
             part=parts[row["gene_id"]],
         )
@@ -214,6 +215,7 @@ def toxicity(table: pd.DataFrame, evidence: Sequence[Row]) -> list[dict[str, Any
             "name": words(name),
             "tier": tiers.get(name),
             "tolerated": tolerated.get(name, False),
+            "proxy": name.endswith("_proxy"),
             "cells": cells,
         }
         for name, cells in sorted(classes.items(), key=lambda i: (tiers.get(i[0], 5), i[0]))
@@ -280,3 +282,62 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) ->
         "people": ordered,
         "too_few": [p["first"] for p in ordered if not p["first"]["counted"]],
     }
+
+
+def window(
+    ranked: Sequence[Row], shown: Sequence[Antigen], worst: Mapping[str, Row | None]
+) -> list[dict[str, Any]]:
+    """Hold the ranked antigens' tumour fraction against the healthy group that costs most.
+
+    Parameters
+    ----------
+    ranked
+        Ranked rows of the ranking, best first.
+    shown
+        Antigens shown in detail.
+    worst
+        Per gene id the evidence row behind the worst healthy cell type, or None.
+
+    Returns
+    -------
+    list of dict
+        ``row`` of the ranking, ``part`` of the components, ``healthy`` evidence row (None if
+        it was not assessed).
+    """
+    parts = {a.gene_id: a.part for a in shown}
+    found = []
+    for row in ranked:
+        if row["gene_id"] not in parts or row["fraction_expressing"] is None:
+            continue
+        healthy = worst[row["gene_id"]]
+        if healthy is not None and healthy["fraction_expressing"] is None:
+            healthy = None
+        found.append({"row": row, "part": parts[row["gene_id"]], "healthy": healthy})
+    return found
+
+
+def window_svg(points: Sequence[Mapping[str, Any]]) -> Markup:
+    """Draw the therapeutic window of the antigens from :func:`window`."""
+
+    def level(row: Row) -> figures.Level:
+        names = (f"fraction_expressing{end}" for end in ("", "_lower", "_upper"))
+        return figures.Level(*(row[name] for name in names))
+
+    drawn = [
+        (
+            int(p["row"]["rank"]),
+            level(p["part"]),
+            level(p["healthy"]) if p["healthy"] else None,
+            label(
+                brief(p["row"]["display"], p["row"]["antigen"]),
+                ":",
+                rounded(p["part"]["fraction_expressing"], "percent"),
+                "of diseased cells,",
+                f"{rounded(p['healthy']['fraction_expressing'], 'percent')} of healthy ones"
+                if p["healthy"]
+                else "worst healthy cells not assessed",
+            ),
+        )
+        for p in points
+    ]
+    return figures.window(drawn, "Diseased against worst healthy cells, numbers are ranks")

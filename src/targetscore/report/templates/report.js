@@ -40,28 +40,47 @@
   document.querySelectorAll("input[data-filters]").forEach(function (input) {
     var rows = Array.from(document.getElementById(input.dataset.filters).tBodies[0].rows);
     var status = input.parentElement.querySelector("[role=status]");
+    // What a row says of its neighbour would find the wrong row.
+    var texts = rows.map(function (row) {
+      var own = row.cloneNode(true);
+      own.querySelectorAll(".next").forEach(function (e) { e.remove(); });
+      return own.textContent.toLowerCase();
+    });
     input.parentElement.hidden = false;
     input.addEventListener("input", function () {
       var wanted = input.value.trim().toLowerCase();
-      var left = rows.filter(function (row) {
-        row.hidden = row.textContent.toLowerCase().indexOf(wanted) < 0;
+      var left = rows.filter(function (row, i) {
+        row.hidden = texts[i].indexOf(wanted) < 0;
         return !row.hidden;
       });
       status.textContent = wanted ? left.length + " of " + rows.length + " shown" : "";
     });
   });
 
-  var tables = document.getElementById("tables");
-  document.querySelectorAll("button[data-table]").forEach(function (button) {
+  // The tables stand in the page once, deflated; an old browser keeps the names of the files.
+  var tables = null;
+  function unpacked() {
+    if (!tables) {
+      var packed = Uint8Array.from(atob(document.getElementById("tables").textContent),
+        function (c) { return c.charCodeAt(0); });
+      tables = new Response(
+        new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+    }
+    return tables;
+  }
+
+  if (window.DecompressionStream) document.querySelectorAll("button[data-table]").forEach(function (button) {
     button.hidden = false;
     button.nextElementSibling.hidden = true;
     button.addEventListener("click", function () {
-      var text = JSON.parse(tables.textContent)[button.dataset.table];
-      var link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
-      link.download = button.dataset.file;
-      link.click();
-      setTimeout(function () { URL.revokeObjectURL(link.href); }, 1000);
+      unpacked().then(function (texts) {
+        var text = texts[button.dataset.table];
+        var link = document.createElement("a");
+        link.href = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
+        link.download = button.dataset.file;
+        link.click();
+        setTimeout(function () { URL.revokeObjectURL(link.href); }, 1000);
+      });
     });
   });
 
