@@ -277,11 +277,13 @@ def _absent_types(
             continue
         near = near_matches(text, here.values())
         hint = f"did you mean {listed(near)}? " if near else ""
+        unmapped = any(term.startswith("label:") for term in here)
+        how = "; give labels without a Cell Ontology term one in a label_map" if unmapped else ""
         yield Problem(
             file,
             place,
             f"no cell of the atlases is a '{plain(text)}'",
-            f"{hint}cell types there: {listed(sorted(set(here.values())), 30)}",
+            f"{hint}cell types there: {listed(sorted(set(here.values())), 30)}{how}",
         )
 
 

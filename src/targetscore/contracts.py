@@ -36,7 +36,12 @@ SCENARIOS = (
     "patient_left_out",
     "threshold",
     "dropout_dispersion",
+    "doublets_left_out",
+    "free_rna_default",
 )
+DOUBLET_CALLS = ("yes", "no", "not_assessed")
+SAMPLE_KEY = ("donor", "sample", "tissue_id", "assay", "suspension")
+"""What makes cells one sample: they shared a suspension, so free RNA and doublets too."""
 
 _WHO = (
     text("donor", "donor (person) as the atlas names it"),
@@ -99,12 +104,58 @@ GENES = Contract(
     key=("column",),
 )
 
+DOUBLETS = Contract(
+    "ingest/doublets",
+    (
+        Column("row", "int", "row of the cell in cells.parquet and in the matrix", low=0),
+        fraction("score", "Scrublet's score, 1 most like two cells; NA if not assessed"),
+        Column(
+            "flagged",
+            "bool",
+            "score above the cut between singlets and doublets; NA if there is no score or no cut",
+            nullable=True,
+        ),
+        text("reason", "why score or flag is missing; NA if neither is", nullable=True),
+    ),
+    key=("row",),
+)
+
+_SAMPLE = tuple(column for column in _WHO if column.name in SAMPLE_KEY)
+
+AMBIENT = Contract(
+    "ingest/ambient",
+    (
+        *_SAMPLE,
+        choice(
+            "source",
+            "what free RNA was read off: barcodes without a cell, or nothing (the score then "
+            "assumes the profile of the sample's other cells)",
+            ("empty_droplets", "sample_profile"),
+        ),
+        fraction("share", "largest share of a cell's UMI that is free RNA; NA if not measured"),
+        count("n_cells", "cells of the sample that are used"),
+        count("n_empty", "barcodes of the sample taken as empty"),
+    ),
+    key=SAMPLE_KEY,
+)
+
+AMBIENT_RATES = Contract(
+    "ingest/ambient_rates",
+    (
+        *_SAMPLE,
+        text("gene_id", "gene in genes.parquet; genes the empty barcodes do not show have no row"),
+        amount("rate", "UMI of free RNA at most per UMI of a cell's library (C1)", nullable=False),
+    ),
+    key=(*SAMPLE_KEY, "gene_id"),
+)
+
 GROUPS = Contract(
     "profile/groups",
     (
         Column("group_id", "int32", "number of the group in this atlas, from 0", low=0),
         text("atlas", "atlas the cells are from"),
         *_WHO,
+        choice("doublet", "whether its cells were flagged as doublets", DOUBLET_CALLS),
         count("n_cells", "cells in the group"),
         count("total_counts", "sum of all UMI counts"),
         count("library_counts", "sum of UMI counts without masked genes"),
@@ -409,6 +460,9 @@ STAGE_FILES = (
     CELLS,
     REJECTED,
     GENES,
+    DOUBLETS,
+    AMBIENT,
+    AMBIENT_RATES,
     GROUPS,
     EXPRESSION,
     PANEL,

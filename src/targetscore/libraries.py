@@ -1,4 +1,4 @@
-"""Histogram of library sizes: how a profile remembers the depth of its cells."""
+"""Libraries: their kind, and the histogram by which a profile remembers their sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS_PER_OCTAVE = 16
+
+_FULL_LENGTH = ("smart-seq", "smart seq", "smartseq", "smart", "fluidigm c1", "full-length")
+_DROPLET = (
+    "10x",
+    "drop-seq",
+    "seq-well",
+    "indrop",
+    "cite-seq",
+    "bd rhapsody",
+    "microwell",
+    "sci-",
+    "parse",
+    "mars-seq",
+    "cel-seq",
+    "simulated droplet",
+)
+
+
+def assay_class(assay: str) -> str:
+    """Return ``full_length``, ``droplet`` or ``unknown`` for the name of an assay."""
+    name = assay.casefold()
+    if any(word in name for word in _FULL_LENGTH):
+        return "full_length"
+    return "droplet" if any(word in name for word in _DROPLET) else "unknown"
 
 
 def library_bins(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

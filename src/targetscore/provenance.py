@@ -11,7 +11,17 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent
 _GROUND = ("contracts", "errors", "genes", "io", "ontology")
-_PACKAGES = ("anndata", "h5py", "numpy", "pandas", "pyarrow", "scipy", "snakemake", "targetscore")
+_PACKAGES = (
+    "anndata",
+    "h5py",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scanpy",
+    "scipy",
+    "snakemake",
+    "targetscore",
+)
 
 
 def digest(value: object) -> str:

@@ -26,7 +26,7 @@ from anndata.io import read_elem, write_elem
 
 from targetscore.contracts import CELLS, GENES
 from targetscore.io import atomic_path, write_table
-from targetscore.profile.groups import GROUP_KEY
+from targetscore.profile.groups import LABELS
 from targetscore.simulate import parse_url, write_world
 from targetscore.simulate.write import CHUNK, Stream
 
@@ -156,8 +156,8 @@ def stage_files(path: Path) -> None:
     for wanted, parts in PARTS.items():
         cells = _cells(obs, parts, pooled=wanted == min(PARTS))
         write_table(cells, path.with_suffix(f".{wanted}.parquet"), CELLS, {})
-        labels = cells[list(GROUP_KEY)].astype("category")
-        codes = labels.groupby(list(GROUP_KEY), sort=True, observed=True).ngroup()
+        labels = cells[list(LABELS)].astype("category")
+        codes = labels.groupby(list(LABELS), sort=True, observed=True).ngroup()
         np.save(path.with_suffix(f".{wanted}.npy"), codes.to_numpy(np.int64))
     path.with_suffix(".done").touch()
 

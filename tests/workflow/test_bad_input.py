@@ -221,6 +221,15 @@ def test_cell_type_the_atlas_does_not_have(mine, project):
     assert "did you mean plasma cell" in message
 
 
+def test_labels_without_a_term_need_a_map(mine):
+    labels = atlas().obs["cell_type"].map({"plasma cell": "cluster 1", "T cell": "cluster 2"})
+    mine(atlas(cell_type=labels))
+    message = refused()
+    assert "no cell of the atlases is a 'plasma cell'" in message
+    assert "cell types there: cluster 1, cluster 2; give labels without a Cell Ontology" in message
+    assert "label_map" in message
+
+
 def test_cell_type_that_does_not_exist(mine, project):
     mine()
     change(project, lambda i: i.update(normal_counterpart={"cell_types": ["plasma cel"]}))

@@ -28,6 +28,7 @@ SCORES = (
     "robustness",
     "outranks",
 )
+MAY_BE_EMPTY = (contracts.REJECTED, contracts.AMBIENT_RATES)  # the demo has no empty droplets
 
 
 def jobs(output: str) -> set[str]:
@@ -63,7 +64,7 @@ def test_every_stage_file_keeps_its_contract_and_is_stamped(demo_run):
     }
     for contract, stem in files.items():
         path = stem.with_suffix(".parquet")
-        assert len(read_table(path, contract)) or contract is contracts.REJECTED, path
+        assert len(read_table(path, contract)) or contract in MAY_BE_EMPTY, path
         stamp = read_stamp(path)
         assert stamp["contract"] == contract.name
         assert {"code", "settings", "versions"} <= set(stamp)
@@ -119,10 +120,26 @@ def test_demo_says_how_sure_its_ranking_is(demo_run):
         "patient_left_out": 8,
         "threshold": 24,
         "dropout_dispersion": 3,
+        "doublets_left_out": 1,
     }
     assert len(scenarios) == 8 * sum(n.values())
+    assert set(scenarios.loc[scenarios["kind"] == "doublets_left_out", "scenario"]) == {
+        "without flagged doublets"
+    }
     unscored = scenarios[scenarios["composite_score"].isna()]
     assert set(unscored["kind"]) == {"atlas_left_out"}, "the demo has one atlas only"
+
+
+@pytest.mark.xdist_group("demo")
+def test_demo_flags_doublets_and_says_what_it_did_not_assess(demo_run):
+    folder = demo_run[0] / "results/ingest/simulated_myeloma"
+    scores = read_table(folder / "doublets.parquet", contracts.DOUBLETS)
+    called = scores["flagged"].notna()
+    flagged = scores["flagged"].astype("boolean").fillna(False).to_numpy(bool)
+    summary = read_json(folder / "samples.json")["doublets"]
+    assert summary["n_flagged"] == flagged.sum()
+    assert summary["n_with_call"] == called.sum() < len(scores)
+    assert scores.loc[~called, "reason"].notna().all()
 
 
 @pytest.mark.xdist_group("demo")

@@ -77,7 +77,7 @@ def test_a_wrong_number_of_shards(small, snakemake, setting):
     config.write_text(config.read_text() + f"profile: {{shards: {setting}}}\n")
     done = snakemake(small, "-n")
     assert done.returncode != 0
-    assert "profile.shards" in done.stdout
+    assert "profile.shards: should be a whole number from 1 to 1000, or auto, got" in done.stdout
     assert "Traceback" not in done.stdout
 
 

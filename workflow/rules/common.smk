@@ -115,6 +115,14 @@ def indication_genes(wildcards):
     return indication_files(wildcards, "<results>/ingest/{atlas}/genes.parquet")
 
 
+def indication_ambient(wildcards):
+    return indication_files(wildcards, "<results>/ingest/{atlas}/ambient.parquet")
+
+
+def indication_ambient_rates(wildcards):
+    return indication_files(wildcards, "<results>/ingest/{atlas}/ambient_rates.parquet")
+
+
 def indication_summaries(wildcards):
     return indication_files(wildcards, "<results>/ingest/{atlas}/summary.json")
 
@@ -154,4 +162,5 @@ def run_digest(wildcards):
         a: RUN.registry[a].model_dump()
         for a in RUN.indications[wildcards.indication].atlases
     }
-    return digest([indication_settings(wildcards), scoring_settings(wildcards), rows])
+    settings = [scoring_settings(wildcards), RUN.config.ingest.model_dump(mode="json")]
+    return digest([indication_settings(wildcards), *settings, rows])

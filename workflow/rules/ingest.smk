@@ -1,8 +1,11 @@
 """Decide who is who: donor, tissue, cell type and population of every cell; Ensembl ids.
 
+Then look at each sample as a whole: which cells may be doublets, how much RNA was free.
+
 Files expected: results/fetch/{atlas}/manifest.json and the curated gene names.
-Files produced: results/ingest/{atlas}/{cells,rejected,genes}.parquet and summary.json.
-Configuration: the registry row of the atlas.
+Files produced: results/ingest/{atlas}/{cells,rejected,genes}.parquet and summary.json;
+{doublets,ambient,ambient_rates}.parquet and samples.json.
+Configuration: the registry row of the atlas, and the section ingest.
 """
 
 
@@ -31,3 +34,33 @@ rule ingest_atlas:
         library=code_fingerprint("targetscore.ingest", "targetscore.formats"),
     script:
         "../scripts/ingest_atlas.py"
+
+
+rule assess_samples:
+    input:
+        manifest="<results>/fetch/{atlas}/manifest.json",
+        simulated=simulated_file,
+        labels=label_files,
+        cells="<results>/ingest/{atlas}/cells.parquet",
+        genes="<results>/ingest/{atlas}/genes.parquet",
+    output:
+        doublets="<results>/ingest/{atlas}/doublets.parquet",
+        ambient="<results>/ingest/{atlas}/ambient.parquet",
+        ambient_rates="<results>/ingest/{atlas}/ambient_rates.parquet",
+        summary="<results>/ingest/{atlas}/samples.json",
+    log:
+        "<logs>/assess_samples/{atlas}.log",
+    benchmark:
+        "<benchmarks>/assess_samples/{atlas}.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        row=atlas_row,
+        registry=RUN.registries,
+        settings=RUN.config.ingest.model_dump(mode="json"),
+        library=code_fingerprint(
+            "targetscore.ingest", "targetscore.formats", "targetscore.libraries"
+        ),
+    script:
+        "../scripts/assess_samples.py"

@@ -12,6 +12,7 @@ rule profile_shard:
         manifest="<results>/fetch/{atlas}/manifest.json",
         simulated=simulated_file,
         cells="<results>/ingest/{atlas}/cells.parquet",
+        doublets="<results>/ingest/{atlas}/doublets.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
     output:
         pack=packed("<results>/profile/{atlas}/shards/{shard}-of-{n_shards}.pack"),
@@ -36,6 +37,7 @@ rule merge_profile:
     input:
         manifest="<results>/fetch/{atlas}/manifest.json",
         cells="<results>/ingest/{atlas}/cells.parquet",
+        doublets="<results>/ingest/{atlas}/doublets.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
         packs=atlas_packs,
     output:
@@ -62,6 +64,7 @@ rule panel_counts:
     input:
         manifest="<results>/fetch/{atlas}/manifest.json",
         cells="<results>/ingest/{atlas}/cells.parquet",
+        doublets="<results>/ingest/{atlas}/doublets.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
         packs=atlas_packs,
     output:

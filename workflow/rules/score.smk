@@ -1,7 +1,7 @@
 """Score the antigens of an indication from the profiles; no cell is read again.
 
-Files expected: results/profile/{atlas}/ and results/ingest/{atlas}/genes.parquet of every
-atlas of the indication, and the curated tables.
+Files expected: results/profile/{atlas}/ and results/ingest/{atlas}/{genes,ambient,
+ambient_rates}.parquet of every atlas of the indication, and the curated tables.
 Files produced: results/score/{indication}/, described in targetscore.contracts.
 Configuration: the indication's YAML and the section scoring.
 """
@@ -12,6 +12,8 @@ rule score_indication:
         groups=indication_groups,
         expression=indication_expression,
         genes=indication_genes,
+        ambient=indication_ambient,
+        ambient_rates=indication_ambient_rates,
         summaries=indication_summaries,
         knowledge=curated_files,
     output:

@@ -10,12 +10,13 @@ from targetscore.provenance import stamp
 from targetscore.score import AtlasProfile, score_indication
 
 with log_to(snakemake.log[0]) as logger:
-    given, made = snakemake.params, snakemake.output
-    files = (snakemake.input.groups, snakemake.input.expression, snakemake.input.genes)
-    methods = [read_json(s)["malignancy_method"] for s in snakemake.input.summaries]
+    given, read, made = snakemake.params, snakemake.input, snakemake.output
+    files = zip(read.groups, read.expression, read.genes, strict=True)
+    free_rna = zip(read.ambient, read.ambient_rates, strict=True)
+    methods = [read_json(s)["malignancy_method"] for s in read.summaries]
     profiles = {
-        atlas: AtlasProfile(atlas, *paths, atlas in given.simulated, method == "unseparated")
-        for atlas, *paths, method in zip(given.atlases, *files, methods, strict=True)
+        atlas: AtlasProfile(atlas, *paths, atlas in given.simulated, method == "unseparated", *rna)
+        for atlas, paths, method, rna in zip(given.atlases, files, methods, free_rna, strict=True)
     }
     tables = score_indication(
         Indication.model_validate(given.indication),

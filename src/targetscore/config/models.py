@@ -78,8 +78,8 @@ class Scoring(Section):
     )
     ambient_fraction: Share = Field(
         default=0.05,
-        description="largest share of a cell's UMI that may be free RNA of its sample (C1); 0 "
-        "explains nothing away",
+        description="largest share of a cell's UMI that may be free RNA of its sample (C1), where "
+        "no empty droplets measure it; 0 explains nothing away anywhere",
     )
     burden: float = Field(
         default=1e12,
@@ -102,8 +102,24 @@ class Scoring(Section):
         "the ranking (C7); 0: not at all, and no other scenarios either",
     )
     seed: int = Field(default=1, ge=0, description="seed of all random numbers of the score")
+    blinded: bool = Field(
+        default=False,
+        description="for benchmarks against known targets: approved binders are no evidence of "
+        "surface (C6) and published reports fill no gaps in healthy tissue (C4). Never for a "
+        "decision: what is known to harm is then left out",
+    )
     specificity_weights: SpecificityWeights = SpecificityWeights()
     composite_weights: CompositeWeights = CompositeWeights()
+
+
+class Ingesting(Section):
+    """What is found out about the samples of an atlas before their cells are counted."""
+
+    doublets: bool = Field(
+        default=True,
+        description="score the cells of every droplet sample as doublets (Scrublet). Flagged cells "
+        "stay in the score; a scenario shows the ranking without them. false: not assessed",
+    )
 
 
 class Profiling(Section):
@@ -122,6 +138,13 @@ class Profiling(Section):
         description="also write the candidates' counts cell by cell, as "
         "results/profile/<atlas>/panel.parquet",
     )
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: object) -> object:
+        if value != "auto" and (type(value) is not int or not 1 <= value <= 1000):
+            raise ValueError("should be a whole number from 1 to 1000, or auto")
+        return value
 
 
 class RunConfig(Section):
@@ -146,6 +169,7 @@ class RunConfig(Section):
         description="TSV of all genes (symbol, ensembl_gene_id, aliases) for atlases that "
         "hold symbols only; without it only curated genes are resolved",
     )
+    ingest: Ingesting = Ingesting()
     profile: Profiling = Profiling()
     scoring: Scoring = Scoring()
 

@@ -1,21 +1,17 @@
-"""How much of a gene ambient RNA can explain: a bound per sample (C1, F4).
+"""How much of a gene ambient RNA can explain: read off the barcodes without a cell (C1, F4).
 
 Droplets share the RNA of cells that burst, so a cell shows some counts of genes it does not
-make. Expected at most, in a cell of library size s: ``mu = rho * CPM / 1e6 * s``. Where the
-matrix still holds barcodes without a cell, CPM is that of those barcodes and rho is their
-size against that of cells; else CPM is that of the sample's cells and rho the upper default.
+make. Expected at most, in a cell of library size s: ``mu = rho * CPM / 1e6 * s``, where CPM is
+that of the barcodes without a cell and rho is their size against that of cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-
-from targetscore.errors import ContractError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,29 +30,22 @@ _UPPER = 0.975
 
 @dataclass(frozen=True)
 class SampleAmbient:
-    """The ambient bound of one sample.
+    """The ambient RNA of one sample.
 
     Attributes
     ----------
-    sample
-        Number of the sample, from 0.
-    source
-        ``empty_droplets``, ``sample_profile``, or ``none`` (no cell with a library).
+    n_empty
+        Barcodes taken as empty.
     share
-        rho: share of a cell's library that is ambient, at most, 0–1; NaN without a source.
-    n_cells, n_empty
-        Cells of the sample, and barcodes taken as empty.
+        rho: share of a cell's library that is ambient, at most, 0–1; NaN if not measured.
     rate
         Ambient UMI expected at most per UMI of the library (masked genes left out of the
-        library, not of the rate), ``(n_genes,)``; NaN without a source.
+        library, not of the rate), ``(n_genes,)``; None if not measured.
     """
 
-    sample: int
-    source: str
-    share: float
-    n_cells: int
     n_empty: int
-    rate: Floats
+    share: float
+    rate: Floats | None
 
 
 def ambient_rate(counts: Integers | Floats, library: float, share: float = SHARE_UPPER) -> Floats:
@@ -74,141 +63,77 @@ def ambient_rate(counts: Integers | Floats, library: float, share: float = SHARE
     return share * np.asarray(counts, dtype=np.float64) / library
 
 
-def detection_bound(mean: Floats, cells: Floats | None = None) -> int:
-    """Return how many cells ambient RNA alone lets a gene be detected in: the 97.5 % bound.
+class AmbientSums:
+    """Adds up the barcodes without a cell of every sample, block by block.
 
-    A cell shows the gene with probability ``1 - exp(-mean)``. The number of such cells is
-    bounded by the binomial of the average probability, which spreads wider than the true sum
-    of unequal chances (Hoeffding 1956, doi:10.1214/aoms/1177728178).
+    Barcodes that are not cells and hold 1 to :data:`EMPTY_UMI` UMI are taken as empty.
 
     Parameters
     ----------
-    mean
-        Ambient UMI of the gene expected at most in a cell (``rate * library size``; for
-        detection thinned to N UMI, ``rate * min(library size, N)``), ``(n,)``.
-    cells
-        How many cells each entry stands for, ``(n,)``; one each if not given.
-    """
-    from scipy.stats import binom  # slow to import, and only the bound needs it
-
-    weights = np.ones(len(mean)) if cells is None else np.asarray(cells, dtype=np.float64)
-    n = weights.sum()
-    if n == 0:
-        return 0
-    chance = float(weights @ -np.expm1(-np.asarray(mean, dtype=np.float64)) / n)
-    return int(binom.ppf(_UPPER, round(n), min(chance, 1.0)))
-
-
-def ambient_explainable(n_detected: float, mean: Floats, cells: Floats | None = None) -> bool:
-    """Tell whether ambient RNA alone can explain that a gene was detected (C1).
-
-    Only a group in which something was detected has anything to explain; with nothing
-    detected the answer is False. To be asked of lineages that do not express the gene.
-
-    Parameters
-    ----------
-    n_detected
-        Cells in which the gene was detected; thinned detection may be fractional.
-    mean, cells
-        As for :func:`detection_bound`.
-    """
-    return 0 < n_detected <= detection_bound(mean, cells)
-
-
-def measure_ambient(
-    blocks: Iterable[tuple[int, sp.csr_matrix]],
-    samples: Integers,
-    is_cell: NDArray[np.bool_],
-    masked: NDArray[np.bool_],
-) -> list[SampleAmbient]:
-    """Measure the ambient bound of every sample in one pass over the matrix.
-
-    Barcodes that are not cells and hold 1 to :data:`EMPTY_UMI` UMI are taken as empty. They
-    give the profile if a sample has :data:`MIN_EMPTY` of them with :data:`MIN_EMPTY_UMI` UMI;
-    rho is then their 97.5 % library size over the median library of the sample's cells. If
-    that size lies within a tenth of the cut, droplets hold more than the cut lets us see, and
-    rho is not taken below the default.
-
-    Parameters
-    ----------
-    blocks
-        ``(first row, counts)`` of the atlas.
     samples
         Number of the sample of each matrix row, from 0; negative: of no sample; ``(n_rows,)``.
     is_cell
         Whether a row is a cell that is used, ``(n_rows,)``.
     masked
         Genes left out of the library size, ``(n_genes,)``.
-
-    Returns
-    -------
-    list of SampleAmbient
-        In order of sample number.
-
-    Raises
-    ------
-    ContractError
-        If the labels and the matrix have different numbers of rows.
     """
-    n_samples = int(samples.max(initial=-1)) + 1
-    library = np.zeros(len(samples), dtype=np.int64)
-    empty = np.zeros(len(samples), dtype=bool)
-    in_cells = np.zeros((n_samples, len(masked)), dtype=np.int64)
-    in_empty = np.zeros((n_samples, len(masked)), dtype=np.int64)
-    end = 0
-    for first, counts in blocks:
-        end = first + counts.shape[0]
-        rows = slice(first, end)
-        if end > len(samples):
-            break
+
+    def __init__(
+        self, samples: Integers, is_cell: NDArray[np.bool_], masked: NDArray[np.bool_]
+    ) -> None:
+        self._samples, self._is_cell = samples, is_cell
+        self._counted = (~masked).astype(np.int64)
+        self._library = np.zeros(len(samples), dtype=np.int64)
+        self._empty = np.zeros(len(samples), dtype=bool)
+        self._possible = np.unique(samples[~is_cell & (samples >= 0)])
+        self._sums = np.zeros((len(self._possible), len(masked)), dtype=np.int64)
+
+    def add(self, first: int, counts: sp.csr_matrix) -> None:
+        """Add some consecutive rows of the matrix, each row once."""
+        rows = slice(first, first + counts.shape[0])
         total = np.asarray(counts.sum(axis=1)).ravel()
-        library[rows] = counts @ (~masked).astype(np.int64)
-        here = samples[rows]
-        empty[rows] = ~is_cell[rows] & (total >= 1) & (total <= EMPTY_UMI) & (here >= 0)
-        _add(in_cells, counts, here, is_cell[rows] & (here >= 0))
-        _add(in_empty, counts, here, empty[rows])
-    if end != len(samples):
-        wrong = f"{len(samples):,} labels for another number of rows"
-        raise ContractError.one("ambient", "rows", wrong, "delete the stage's files and run again")
-    of_cells, of_empty = is_cell & (library > 0), empty & (library > 0)
-    return [
-        _sample(
-            s,
-            library[of_cells & (samples == s)],
-            library[of_empty & (samples == s)],
-            in_cells[s],
-            in_empty[s],
+        self._library[rows] = counts @ self._counted
+        here = self._samples[rows]
+        empty = ~self._is_cell[rows] & (total >= 1) & (total <= EMPTY_UMI) & (here >= 0)
+        self._empty[rows] = empty
+        chosen = np.flatnonzero(empty)
+        place = np.searchsorted(self._possible, here[chosen])
+        by_sample = sp.csr_matrix(
+            (np.ones(len(chosen), dtype=np.int64), (place, chosen)),
+            shape=(len(self._possible), counts.shape[0]),
         )
-        for s in range(n_samples)
-    ]
+        found = (by_sample @ counts).tocoo()
+        self._sums[found.row, found.col] += found.data
+
+    def measured(self, n_samples: int) -> list[SampleAmbient]:
+        """Return what the empty barcodes of each sample say, in order of sample number.
+
+        A sample is measured if it has cells, and :data:`MIN_EMPTY` empty barcodes with
+        :data:`MIN_EMPTY_UMI` UMI: they give the profile, and rho is their 97.5 % library size
+        over the median library of the cells. If that size lies within a tenth of the cut,
+        droplets hold more than the cut lets us see, and rho is not taken below the default.
+
+        Parameters
+        ----------
+        n_samples
+            How many samples there are.
+        """
+        found = [SampleAmbient(0, float("nan"), None) for _ in range(n_samples)]
+        filled = self._library > 0
+        for place, sample in enumerate(self._possible):
+            own = filled & (self._samples == sample)
+            cells = self._library[own & self._is_cell]
+            empties = self._library[own & self._empty]
+            found[sample] = _measure(cells, empties, self._sums[place])
+        return found
 
 
-def _add(
-    sums: Integers, counts: sp.csr_matrix, samples: Integers, chosen: NDArray[np.bool_]
-) -> None:
-    """Add the chosen rows to the sums of their samples."""
-    rows = np.flatnonzero(chosen)
-    present = np.unique(samples[rows])
-    which = np.searchsorted(present, samples[rows])
-    by_sample = sp.csr_matrix(
-        (np.ones(len(rows), dtype=np.int64), (which, rows)), shape=(len(present), counts.shape[0])
-    )
-    sums[present] += (by_sample @ counts).toarray()
-
-
-def _sample(
-    sample: int, cells: Integers, empties: Integers, in_cells: Integers, in_empty: Integers
-) -> SampleAmbient:
-    n_cells, n_empty = len(cells), len(empties)
-    if n_cells and n_empty >= MIN_EMPTY and in_empty.sum() >= MIN_EMPTY_UMI:
-        size = float(np.quantile(empties, _UPPER))
-        share = min(size / float(np.median(cells)), 1.0)
-        if size >= _PRESSED * EMPTY_UMI * empties.sum() / in_empty.sum():
-            share = max(share, SHARE_UPPER)
-        rate = ambient_rate(in_empty, float(empties.sum()), share)
-        return SampleAmbient(sample, "empty_droplets", share, n_cells, n_empty, rate)
-    if n_cells:
-        rate = ambient_rate(in_cells, float(cells.sum()))
-        return SampleAmbient(sample, "sample_profile", SHARE_UPPER, n_cells, n_empty, rate)
-    nothing = np.full(len(in_cells), np.nan)
-    return SampleAmbient(sample, "none", float("nan"), 0, n_empty, nothing)
+def _measure(cells: Integers, empties: Integers, counts: Integers) -> SampleAmbient:
+    n_empty, total = len(empties), int(counts.sum())
+    if not len(cells) or n_empty < MIN_EMPTY or total < MIN_EMPTY_UMI:
+        return SampleAmbient(n_empty, float("nan"), None)
+    size = float(np.quantile(empties, _UPPER))
+    share = min(size / float(np.median(cells)), 1.0)
+    if size >= _PRESSED * EMPTY_UMI * empties.sum() / total:
+        share = max(share, SHARE_UPPER)
+    return SampleAmbient(n_empty, share, ambient_rate(counts, float(empties.sum()), share))

@@ -49,22 +49,24 @@ class Labelled:
     clones: list[dict[str, Any]] = field(default_factory=list)
 
 
-def label_cells(
-    row: AtlasRow, atlas: OpenAtlas, registry: str, genes: pd.DataFrame | None = None
-) -> Labelled:
-    """Decide for every cell who it is; rejected cells keep their reason.
+def read_labels(
+    row: AtlasRow, atlas: OpenAtlas, registry: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """Read what the publisher, and the user's own table, say of every row of the matrix.
 
     Parameters
     ----------
-    row
-        Registry row; says which column holds what.
-    atlas
-        The opened atlas.
-    registry
-        Registry file, for messages.
-    genes
-        Contract ``ingest/genes``, to call clones from the matrix under ``=light_chain``;
-        without it the matrix is not read.
+    row, atlas, registry
+        As in :func:`label_cells`.
+
+    Returns
+    -------
+    table
+        All columns of the atlas's cells, with joined labels.
+    labels
+        One column per label, cell types and tissues also as ontology ids.
+    author
+        Cell type as the publisher wrote it.
 
     Raises
     ------
@@ -87,6 +89,32 @@ def label_cells(
     labels["suspension"] = labels["suspension"].map(
         lambda v: _SUSPENSIONS.get(v.casefold(), "unknown")
     )
+    return table, labels, author
+
+
+def label_cells(
+    row: AtlasRow, atlas: OpenAtlas, registry: str, genes: pd.DataFrame | None = None
+) -> Labelled:
+    """Decide for every cell who it is; rejected cells keep their reason.
+
+    Parameters
+    ----------
+    row
+        Registry row; says which column holds what.
+    atlas
+        The opened atlas.
+    registry
+        Registry file, for messages.
+    genes
+        Contract ``ingest/genes``, to call clones from the matrix under ``=light_chain``;
+        without it the matrix is not read.
+
+    Raises
+    ------
+    AtlasError
+        With every missing column, empty label, repeated barcode and unknown word.
+    """
+    table, labels, author = read_labels(row, atlas, registry)
     healthy = by_value(labels["disease"], ontology.is_normal).astype(bool)
     labels["disease"] = labels["disease"].where(~healthy, "normal")
     counted = (_known_donor(labels) & _primary(table)).to_numpy(bool)

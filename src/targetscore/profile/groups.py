@@ -1,20 +1,24 @@
-"""Groups of cells: donor × sample × tissue × cell type × assay × suspension × population."""
+"""Groups of cells: donor × sample × tissue × cell type × assay × suspension × population.
+
+Cells flagged as doublets are groups of their own, so that a score without them needs no cell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from targetscore.errors import MatrixError
+from targetscore.contracts import DOUBLET_CALLS
+from targetscore.errors import ContractError, MatrixError
 from targetscore.libraries import library_bins
 from targetscore.packs import Pack
 
 _PIECE = 1 << 18
 
-GROUP_KEY = (
+LABELS = (
     "population",
     "tissue_id",
     "cell_type_id",
@@ -26,13 +30,49 @@ GROUP_KEY = (
     "tissue",
     "cell_type",
 )
+"""Columns of ``ingest/cells`` that tell groups apart."""
 
+GROUP_KEY = (*LABELS, "doublet")
+"""What tells groups apart: the labels, and whether the cells were flagged as doublets."""
 
-CELL_COLUMNS = ("row", *GROUP_KEY)
+CELL_COLUMNS = ("row", *LABELS)
 """Columns of ``ingest/cells`` that a profile needs."""
+
+DOUBLET_COLUMNS = ("row", "flagged")
+"""Columns of ``ingest/doublets`` that a profile needs."""
 
 GENE_COLUMNS = ("gene_id", "masked")
 """Columns of ``ingest/genes`` that a profile needs."""
+
+
+def with_doublets(tables: Iterable[pd.DataFrame], doublets: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield pieces of the cells with the column ``doublet``: ``yes``, ``no``, ``not_assessed``.
+
+    Parameters
+    ----------
+    tables
+        Contract ``ingest/cells`` (at least ``row``), in pieces.
+    doublets
+        Contract ``ingest/doublets`` (:data:`DOUBLET_COLUMNS`) of the same cells.
+
+    Raises
+    ------
+    ContractError
+        If a cell is not among the doublet scores.
+    """
+    rows = doublets["row"].to_numpy(np.int64)
+    flagged = doublets["flagged"].astype("boolean")
+    yes, known = flagged.fillna(False).to_numpy(bool), flagged.notna().to_numpy(bool)
+    codes = np.select([yes, known], [0, 1], 2).astype(np.int8)
+    words = pd.Index(DOUBLET_CALLS)
+    for table in tables:
+        wanted = table["row"].to_numpy(np.int64)
+        place = np.searchsorted(rows, wanted)
+        if (place >= len(rows)).any() or not np.array_equal(rows[place], wanted):
+            wrong = "the doublet scores are not those of the cells of this atlas"
+            remedy = "delete the stage's files and run again"
+            raise ContractError.one("ingest/doublets", "row", wrong, remedy)
+        yield table.assign(doublet=pd.Categorical.from_codes(codes[place], words))
 
 
 def number_groups(
@@ -43,7 +83,8 @@ def number_groups(
     Parameters
     ----------
     tables
-        Contract ``ingest/cells`` (the key and ``row``), whole or in pieces.
+        Contract ``ingest/cells`` (the labels and ``row``), whole or in pieces, with the column
+        ``doublet``; without it the cells count as not assessed.
     start, stop
         Rows of the matrix whose groups are wanted; the numbers are those of the whole atlas.
 
@@ -82,6 +123,8 @@ def number_groups(
 
 def _combinations(table: pd.DataFrame) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
     """Return the distinct keys of a table, and which of them each row has."""
+    if "doublet" not in table:
+        table = table.assign(doublet="not_assessed")
     combined = np.zeros(len(table), dtype=np.int64)
     for column in GROUP_KEY:
         codes, words = pd.factorize(table[column])

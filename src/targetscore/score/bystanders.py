@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from targetscore.config import Scoring
 from targetscore.score.cohorts import GROUP, PATIENT, companions
-from targetscore.score.detection import beta_interval, healthy_parameters
+from targetscore.score.donors import Floats, Posteriors, counted_donors, group_posteriors
 from targetscore.score.load import Profiles, sum_cells
 
-Floats = NDArray[np.float64]
 LABEL = "non_healthy_donor"
 _POPULATIONS = ("microenvironment", "normal_counterpart")
 
@@ -27,19 +25,14 @@ class Bystanders:
     ----------
     place
         Row of each group, by tissue id, cell type id, suspension and assay class.
-    n_donors, n_cells
-        Patients with enough cells to count, and cells in which the gene was measured.
-    median, upper
-        Points of the posterior of the expressing fraction, 0–1, NaN where not measured.
+    posteriors
+        Patients that count, cells, and the expressing fraction.
     mean_cpm
         Mean over the patients that count, NaN where there is none.
     """
 
     place: dict[tuple[str, ...], int]
-    n_donors: NDArray[np.int64]
-    n_cells: NDArray[np.int64]
-    median: Floats
-    upper: Floats
+    posteriors: Posteriors
     mean_cpm: Floats
 
 
@@ -60,24 +53,18 @@ def bystander_evidence(
     genes
         Ensembl ids of the panel.
     scoring
-        Parameters; a patient below ``min_cells_donor`` cells of a group does not count.
+        Parameters; which patients count is decided as for healthy donors.
     """
     around = pd.concat([companions(profiles.groups, patients, p) for p in _POPULATIONS])
     sums = sum_cells(profiles, around, [*GROUP, *PATIENT], genes)
-    cells, cpm = sums.cells, sums.cpm
-    counted = (cells >= scoring.min_cells_donor) & np.isfinite(cpm)
-    members = sums.units.groupby(list(GROUP), sort=True).indices
-    shape = (len(members), len(genes))
-    n_donors, n_cells = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    median, upper, mean_cpm = (np.full(shape, np.nan) for _ in range(3))
+    cpm, counted = sums.cpm, counted_donors(sums, scoring)
+    indices = sums.units.groupby(list(GROUP), sort=True).indices
+    members = {key: np.asarray(rows, dtype=np.int64) for key, rows in indices.items()}
+    found = group_posteriors(sums, list(members.values()), counted)
+    mean_cpm = np.full(found.n_donors.shape, np.nan)
     place: dict[tuple[str, ...], int] = {}
     for i, (key, rows) in enumerate(members.items()):
         place[tuple(str(part) for part in np.atleast_1d(np.asarray(key, dtype=object)))] = i
-        n_donors[i], n_cells[i] = counted[rows].sum(axis=0), cells[rows].sum(axis=0)
-        a, b = healthy_parameters(sums.thinned[rows], cells[rows], counted[rows])
-        known = n_cells[i] > 0
-        middle, _, high = beta_interval(a, b)
-        median[i], upper[i] = (np.where(known, point, np.nan) for point in (middle, high))
         total = np.where(counted[rows], cpm[rows], 0.0).sum(axis=0)
-        np.divide(total, n_donors[i], out=mean_cpm[i], where=n_donors[i] > 0)
-    return Bystanders(place, n_donors, n_cells, median, upper, mean_cpm)
+        np.divide(total, found.n_donors[i], out=mean_cpm[i], where=found.n_donors[i] > 0)
+    return Bystanders(place, found, mean_cpm)

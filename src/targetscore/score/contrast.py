@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from targetscore import ontology
 from targetscore.config import Scoring
-from targetscore.score.detection import grid_posterior
+from targetscore.score.detection import balanced, grid_posterior
 from targetscore.score.healthy import Floats, Healthy
 from targetscore.score.specificity import (
+    group_aucs,
     log2_cpm,
-    pair_auc,
     specificity_parts,
     specificity_score,
     tau,
@@ -100,29 +100,24 @@ def contrast(
     index, argmax, own_lineage = _tau(reach.median_cpm, healthy, gene)
     level = float(log2_cpm(reach.median_cpm))
     against = _counterpart(level, tumour, healthy, gene, counterpart) if counterpart else None
-    compared = (
-        healthy.assessed[:, gene]
-        & ~healthy.tolerated
-        & (healthy.n_donors[:, gene] >= scoring.min_donors_clear)
-    )
+    use = compared(healthy, gene, scoring)
     middle = float(np.nanmedian(log2_cpm(tumour.counted_cpm[:, gene])))
-    changes = [_change(middle, healthy, gene, compared & (healthy.tier == t)) for t in TIERS]
+    changes = [_change(middle, healthy, gene, use & (healthy.tier == t)) for t in TIERS]
     beside = Contrast(per_tier=tuple(changes), counterpart=against, tau=index, argmax=argmax)
-    vital = np.nonzero(compared & (healthy.tier <= VITAL_TIER))[0]
+    vital, alike = worst_case_groups(healthy, gene, scoring, tumour.suspensions)
     if not vital.size:
         missing = f"no healthy tier 1–2 group with at least {scoring.min_donors_clear} donors"
         return replace(beside, missing=missing)
     quartile = healthy.q75[vital, gene]
     highest = int(vital[int(quartile.argmax())])
     change = float(middle - quartile.max())
-    alike = [h for h in vital if comparable(healthy.groups[h].suspension, tumour.suspensions)]
-    if not alike:
+    if not alike.size:
         missing = "detection in cells is not compared with detection in nuclei (C9)"
         return replace(beside, missing=missing)
     ceiling = float(healthy.upper[alike, gene].max())
     gap = reach.posterior.lower - ceiling
     patients = tumour.counted_cpm[:, gene]
-    auc = min(float(pair_auc(patients, healthy.donor_cpm[h][:, gene])) for h in vital)
+    auc = float(group_aucs(patients, healthy.cpm[:, gene], healthy.shown.group_of)[vital].min())
     parts = specificity_parts(change, gap, auc, index if index and own_lineage else 0.0)
     worst = healthy.groups[highest]
     return replace(
@@ -137,6 +132,28 @@ def contrast(
     )
 
 
+def compared(healthy: Healthy, gene: int, scoring: Scoring) -> NDArray[np.bool_]:
+    """Tell which groups the tumour is held against: assessed, not tolerated, enough donors."""
+    enough = healthy.n_donors[:, gene] >= scoring.min_donors_clear
+    return np.asarray(healthy.assessed[:, gene] & ~healthy.tolerated & enough)
+
+
+def worst_case_groups(
+    healthy: Healthy, gene: int, scoring: Scoring, suspensions: Collection[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the groups of tiers 1–2 that the worst case is over.
+
+    Returns
+    -------
+    vital, alike
+        Positions of all of them, and of those whose detection may be compared with that of
+        the tumour's ``suspensions``.
+    """
+    vital = np.nonzero(compared(healthy, gene, scoring) & (healthy.tier <= VITAL_TIER))[0]
+    alike = [comparable(healthy.groups[h].suspension, suspensions) for h in vital]
+    return vital, vital[np.array(alike, dtype=bool)]
+
+
 def _change(middle: float, healthy: Healthy, gene: int, use: NDArray[np.bool_]) -> float | None:
     """Return log2 of the tumour against the worst of some groups; None if there is none."""
     return float(middle - healthy.q75[use, gene].max()) if use.any() else None
@@ -145,7 +162,9 @@ def _change(middle: float, healthy: Healthy, gene: int, use: NDArray[np.bool_]) 
 def _thinned_lower(tumour: Tumour, gene: int) -> float:
     """Return the tumour's lower bound at 2,000 UMI, where healthy cells are looked at too."""
     use = np.nonzero(tumour.counted[:, gene])[0]
-    return grid_posterior(tumour.sums.thinned[use, gene], tumour.sums.cells[use, gene]).lower
+    cells = tumour.sums.cells[use, gene]
+    share = balanced(cells)
+    return grid_posterior(tumour.sums.thinned[use, gene] * share, cells * share).lower
 
 
 def comparable(suspension: str, others: Collection[str]) -> bool:
@@ -153,12 +172,11 @@ def comparable(suspension: str, others: Collection[str]) -> bool:
     return "unknown" in (suspension, *others) or suspension in others
 
 
-def collapsed(healthy: Healthy, gene: int) -> list[list[int]]:
+def collapsed(healthy: Healthy, gene: int) -> list[NDArray[np.int64]]:
     """Return the assessed groups of each cell type: tau looks at types, not at tissues."""
-    by_type: dict[str, list[int]] = {}
-    for i in np.nonzero(healthy.assessed[:, gene] & np.isfinite(healthy.mean_cpm[:, gene]))[0]:
-        by_type.setdefault(healthy.groups[i].cell_type_id, []).append(int(i))
-    return list(by_type.values())
+    use = np.nonzero(healthy.assessed[:, gene] & np.isfinite(healthy.mean_cpm[:, gene]))[0]
+    types = healthy.cell_types[use]
+    return [use[types == kind] for kind in dict.fromkeys(types.tolist())]
 
 
 def _tau(tumour_cpm: float, healthy: Healthy, gene: int) -> tuple[float | None, str | None, bool]:
@@ -169,29 +187,32 @@ def _tau(tumour_cpm: float, healthy: Healthy, gene: int) -> tuple[float | None, 
     disadvantage. A tie goes to the healthy type that is not tolerated.
     """
     means = healthy.mean_cpm[:, gene]
-    levels = [(float(tau_level(tumour_cpm)), True, TUMOUR_NAME)]
-    for members in collapsed(healthy, gene):
-        first = healthy.groups[members[0]]
-        level = float(tau_level(float(np.mean(means[members]))))
-        levels.append((level, first.tolerated, first.cell_type))
-    index = tau([level for level, _, _ in levels])
+    types = collapsed(healthy, gene)
+    first = [healthy.groups[members[0]] for members in types]
+    sizes = np.array([members.size for members in types], dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    total = np.add.reduceat(means[np.concatenate(types)], starts) if types else np.zeros(0)
+    levels = tau_level(np.append(tumour_cpm, total / sizes)).tolist()
+    index = tau(levels)
     if index is None:
         return None, None, False
-    _, intended, name = max(levels, key=lambda entry: (entry[0], not entry[1]))
-    return index, name, intended
+    intended = [True, *(group.tolerated for group in first)]
+    names = [TUMOUR_NAME, *(group.cell_type for group in first)]
+    top = max(range(len(levels)), key=lambda i: (levels[i], not intended[i]))
+    return index, names[top], intended[top]
 
 
 def _counterpart(
     level: float, tumour: Tumour, healthy: Healthy, gene: int, counterpart: Collection[str]
 ) -> float | None:
     """Return log2 against the normal counterpart: healthy donors, else patients' own cells."""
-    per_donor: dict[tuple[str, str], list[float]] = {}
-    for group, cpm, donors in zip(healthy.groups, healthy.donor_cpm, healthy.donors, strict=True):
-        if ontology.is_a(group.cell_type_id, counterpart):
-            for donor, value in zip(donors, cpm[:, gene], strict=True):
-                if np.isfinite(value):
-                    per_donor.setdefault(donor, []).append(float(value))
-    normal: Floats = np.array([np.mean(v) for v in per_donor.values()], dtype=np.float64)
+    _, person = healthy.shown.people
+    values = healthy.cpm[:, gene]
+    alike = np.array([ontology.is_a(g.cell_type_id, counterpart) for g in healthy.groups], bool)
+    use = alike[healthy.shown.group_of] & np.isfinite(values)
+    cells = np.bincount(person[use])
+    total = np.bincount(person[use], values[use])
+    normal: Floats = total[cells > 0] / cells[cells > 0]
     if not normal.size:
         own = tumour.counterpart_cpm[:, gene]
         normal = own[np.isfinite(own)]

@@ -21,8 +21,7 @@ IDENTIFIABLE_UMI = 0.5
 SENSITIVITY_DISPERSIONS = (0.7, 6.0)
 _PRECISION_RANGE = (2.0, 1_000.0)
 _RHO_RANGE = (0.001, 0.999)
-_GRID_MEANS = 400
-_GRID_PRECISIONS = 60
+GRID = (400, 60)  # means, precisions
 
 
 def moment_precision(positive: ArrayLike, cells: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -90,6 +89,32 @@ def beta_parameters(
     return a, prior[1] + (effective * (1 - share)).sum(axis=0)
 
 
+def balanced(cells: ArrayLike) -> Floats:
+    """Return how much of each donor's cells may count, so that nobody holds more than half (C9).
+
+    Of three donors or more, one with more than half of all cells counts as many as the next
+    largest; a tissue is then no better known for the depth of one person's sample, and ten
+    copies of that person's cells say what one copy says (D13).
+
+    Parameters
+    ----------
+    cells
+        Cells of each donor, shape ``(n_donors, ...)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        0–1, same shape; 1 for all but that donor.
+    """
+    n = np.asarray(cells, dtype=np.float64)
+    whole = np.ones(n.shape)
+    if len(n) < MIN_DONORS_FOR_PRECISION:
+        return whole
+    many = (n > 0).sum(axis=0) >= MIN_DONORS_FOR_PRECISION
+    next_largest = np.broadcast_to(np.sort(n, axis=0)[-2], n.shape)
+    return np.divide(next_largest, n, out=whole, where=many & (n > n.sum(axis=0) - n))
+
+
 def healthy_parameters(
     positive: ArrayLike, cells: ArrayLike, counted: ArrayLike
 ) -> tuple[Floats, Floats]:
@@ -103,7 +128,8 @@ def healthy_parameters(
         Cells in which the gene was measured, same shape.
     counted
         Whether the donor has enough cells to count as one, same shape. Others add their
-        cells to the posterior but do not help to estimate the spread between donors.
+        cells to the posterior but do not help to estimate the spread between donors. One
+        who holds most cells of those who count is held back as ``balanced`` says.
 
     Returns
     -------
@@ -115,6 +141,8 @@ def healthy_parameters(
     k = np.asarray(positive, dtype=np.float64)
     n = np.asarray(cells, dtype=np.float64)
     use = np.asarray(counted, dtype=bool)
+    share = balanced(np.where(use, n, 0.0))
+    k, n = k * share, n * share
     _, _, found = moment_precision(np.where(use, k, 0.0), np.where(use, n, 0.0))
     known = np.isfinite(found) & (use.sum(axis=0) >= MIN_DONORS_FOR_PRECISION)
     precision = np.where(known, np.clip(found, *_PRECISION_RANGE), DEFAULT_PRECISION)
@@ -145,8 +173,8 @@ class GridPosterior:
 
 @lru_cache(maxsize=1)
 def _grid() -> tuple[Floats, Floats, Floats, Floats]:
-    means = beta.ppf((np.arange(_GRID_MEANS) + 0.5) / _GRID_MEANS, *TUMOUR_PRIOR)
-    log10_precision = np.linspace(0.0, 3.0, _GRID_PRECISIONS)
+    means = beta.ppf((np.arange(GRID[0]) + 0.5) / GRID[0], *TUMOUR_PRIOR)
+    log10_precision = np.linspace(0.0, 3.0, GRID[1])
     m = 10**log10_precision
     return means, log10_precision, means[:, None] * m, (1 - means)[:, None] * m
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from targetscore.config import Scoring
 from targetscore.score.ambient import ambient_expected, ambient_explains
 from targetscore.score.cohorts import GROUP, PATIENT, group_names
+from targetscore.score.detection import beta_interval, healthy_parameters
 from targetscore.score.load import Profiles, Sums, sum_cells
 from targetscore.score.tiers import (
     UNCLASSIFIED,
@@ -71,7 +74,24 @@ class HealthyDonors:
     unreported: NDArray[np.bool_]
     atlases: NDArray[np.object_]
 
-    def explained(self, n_detected: Floats, n_cells: Floats) -> NDArray[np.bool_]:
+    @cached_property
+    def group_of(self) -> NDArray[np.int64]:
+        """Group of each unit, shape ``(n_units,)``."""
+        found = np.zeros(len(self.sums.units), dtype=np.int64)
+        for i, group in enumerate(self.groups):
+            found[group.units] = i
+        return found
+
+    @cached_property
+    def people(self) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+        """Healthy donors (atlas, donor), sorted, and which of them each unit is from."""
+        units = self.sums.units
+        who = list(zip(units["atlas"].astype(str), units["donor"].astype(str), strict=True))
+        donors = sorted(set(who))
+        place = {person: i for i, person in enumerate(donors)}
+        return donors, np.array([place[person] for person in who], dtype=np.int64)
+
+    def explained(self, n_detected: Floats, n_cells: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell where free RNA explains what was detected in a lineage not known to express.
 
         It must explain it in every donor and in all of them together. Cells strongly reported
@@ -89,6 +109,62 @@ class HealthyDonors:
             expected[i] = self.expected[group.units].sum(axis=0)
             each[i] = self.explains[group.units].all(axis=0)
         return ambient_explains(n_detected, n_cells, expected) & each & self.unreported
+
+
+def counted_donors(sums: Sums, scoring: Scoring) -> NDArray[np.bool_]:
+    """Tell which units count as a donor of their group, shape ``(n_units, n_genes)``.
+
+    They have ``min_cells_donor`` cells in which the gene was measured, of ``min_library_donor``
+    UMI on average: nothing can be seen in empty cells.
+    """
+    units = sums.units
+    depth = units["library_counts"].to_numpy(np.float64) / units["n_cells"].to_numpy(np.float64)
+    deep = (depth >= scoring.min_library_donor)[:, None]
+    return (sums.cells >= scoring.min_cells_donor) & np.isfinite(sums.cpm) & deep
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Expressing fraction of groups of donors; arrays are ``(n_groups, n_genes)``.
+
+    Attributes
+    ----------
+    n_donors, n_cells
+        Donors that count, and cells in which the gene was measured.
+    median, lower, upper
+        Points of the posterior, 0–1, NaN where there is no such cell.
+    """
+
+    n_donors: NDArray[np.int64]
+    n_cells: NDArray[np.int64]
+    median: Floats
+    lower: Floats
+    upper: Floats
+
+
+def group_posteriors(
+    sums: Sums, members: Sequence[NDArray[np.int64]], counted: NDArray[np.bool_]
+) -> Posteriors:
+    """Return the posterior of the expressing fraction of each group (C1).
+
+    Parameters
+    ----------
+    sums
+        Sums per donor.
+    members
+        Rows of the sums that are of each group.
+    counted
+        As ``counted_donors`` returns it.
+    """
+    shape = (len(members), sums.measured.shape[1])
+    cells = sums.cells
+    n_donors, n_cells = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    a, b = np.ones(shape), np.ones(shape)
+    for i, rows in enumerate(members):
+        n_donors[i], n_cells[i] = counted[rows].sum(axis=0), cells[rows].sum(axis=0)
+        a[i], b[i] = healthy_parameters(sums.thinned[rows], cells[rows], counted[rows])
+    points = (np.where(n_cells > 0, point, np.nan) for point in beta_interval(a, b))
+    return Posteriors(n_donors, n_cells, *points)
 
 
 def describe_groups(
@@ -153,7 +229,7 @@ def healthy_donors(
     tolerated
         Cell Ontology ids of lineages that may be lost.
     ambient_fraction
-        Largest share of a cell's UMI that is ambient (0–1).
+        Largest share of a cell's UMI that is ambient (0–1), where nothing measured it.
     """
     sums = sum_cells(profiles, healthy, [*GROUP, *PATIENT], genes)
     groups = describe_groups(sums, group_names(healthy), rows, tolerated)

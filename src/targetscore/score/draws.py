@@ -24,20 +24,11 @@ class Draws:
         Rows of the patients' sums, shape ``(n_replicates, n_drawn)``; a row may be repeated.
     donors
         How often each healthy donor is in a replicate, shape ``(n_replicates, n_donors)``, in
-        the order of ``people``; None where every replicate has each of them once.
+        the order of ``HealthyDonors.people``; None where every replicate has each of them once.
     """
 
     patients: Positions
     donors: Positions | None = None
-
-
-def people(shown: HealthyDonors) -> tuple[list[tuple[str, str]], Positions]:
-    """Return healthy donors (atlas, donor), sorted, and which of them each unit is from."""
-    units = shown.sums.units
-    who = list(zip(units["atlas"].astype(str), units["donor"].astype(str), strict=True))
-    donors = sorted(set(who))
-    place = {person: i for i, person in enumerate(donors)}
-    return donors, np.array([place[person] for person in who], dtype=np.int64)
 
 
 def draw(strata: Sequence[str], n: int, seed: Sequence[int]) -> Positions:

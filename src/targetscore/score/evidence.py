@@ -13,37 +13,14 @@ from numpy.typing import NDArray
 
 from targetscore.config import Scoring
 from targetscore.contracts import EVIDENCE
-from targetscore.knowledge import Knowledge
 from targetscore.score.bystanders import Bystanders
+from targetscore.score.curated import Literature
 from targetscore.score.healthy import Healthy
 from targetscore.score.safety import gap_penalty
 from targetscore.score.tiers import Tier, TierRow
 
 _NAN = float("nan")
 _MISSING = {c.name: _NAN for c in EVIDENCE.columns if c.kind == "float"}
-
-
-@dataclass(frozen=True)
-class Literature:
-    """Curated report of an antigen in a tier row."""
-
-    strength: str
-    source: str
-
-
-def literature_of(knowledge: Knowledge, symbol: str) -> dict[str, Literature]:
-    """Return the curated reports of an antigen by tier label."""
-    table = knowledge.healthy_literature
-    return {
-        row["tier_label"]: Literature(row["strength"], _with_status(row))
-        for row in table[table["symbol"] == symbol].to_dict("records")
-    }
-
-
-def _with_status(row: Mapping[Any, Any]) -> str:
-    """Return the source, and the status of a report that was not checked against it."""
-    source, status = str(row["source"]), str(row["status"])
-    return source if status in ("verified", source) else f"{source} [{status}]"
 
 
 def rows_assessed(healthy: Healthy, gene: int) -> frozenset[str]:
@@ -198,7 +175,7 @@ def evidence_rows(
             bool(a) if n else None for a, n in zip(healthy.ambient[:, gene], cells, strict=True)
         ],
         **_beside(healthy, gene, bystanders),
-        "atlases": healthy.atlases[:, gene].tolist(),
+        "atlases": healthy.shown.atlases[:, gene].tolist(),
     }
     lines = [_gap_line(gap, *ids[gap.row.label]) for gap in gaps if not gap.measured]
     return pd.DataFrame(
@@ -217,11 +194,12 @@ def _beside(healthy: Healthy, gene: int, around: Bystanders) -> dict[str, list[A
     def column(values: NDArray[Any]) -> list[Any]:
         return [None if p is None else values[p, gene].item() for p in places]
 
+    found = around.posteriors
     return {
-        "patients_n_donors": column(around.n_donors),
-        "patients_n_cells": column(around.n_cells),
-        "patients_fraction_expressing": column(around.median),
-        "patients_fraction_expressing_upper": column(around.upper),
+        "patients_n_donors": column(found.n_donors),
+        "patients_n_cells": column(found.n_cells),
+        "patients_fraction_expressing": column(found.median),
+        "patients_fraction_expressing_upper": column(found.upper),
         "patients_mean_cpm": column(around.mean_cpm),
     }
 

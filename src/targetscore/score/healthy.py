@@ -11,9 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.config import Scoring
-from targetscore.score.detection import beta_interval, healthy_parameters
-from targetscore.score.donors import Floats, Group, HealthyDonors, healthy_donors
-from targetscore.score.load import Profiles, Sums
+from targetscore.score.donors import (
+    Floats,
+    Group,
+    HealthyDonors,
+    counted_donors,
+    group_posteriors,
+    healthy_donors,
+)
+from targetscore.score.load import Profiles
 from targetscore.score.safety import ASSESSED_VERDICTS, harm, verdicts
 from targetscore.score.specificity import log2_cpm
 from targetscore.score.tiers import Tier, TierRow
@@ -25,10 +31,6 @@ class Healthy:
 
     Attributes
     ----------
-    groups
-        The healthy groups.
-    atlases
-        Atlases of each group that measure the gene, '; ' between them, None where none does.
     n_donors, n_cells, n_detected
         Donors that count, cells in which the gene was measured, cells with a count.
     observed, median, lower, upper
@@ -39,11 +41,9 @@ class Healthy:
         At the median, the lower and the upper point; NaN for a group that is not assessed.
     verdict
         As the contract ``score/evidence`` lists them.
-    donor_cpm
-        CPM per donor of each group, shape ``(n_donors, n_genes)``, NaN for donors that do not
-        count.
-    donors
-        ``atlas`` and donor of the rows of each ``donor_cpm``.
+    cpm
+        CPM of each unit of ``shown``, shape ``(n_units, n_genes)``, NaN where it does not count
+        as a donor.
     shown
         What all of this was summarised from.
     ambient
@@ -51,8 +51,6 @@ class Healthy:
         and the harm that rests on them take the fraction as 0 there, ``upper`` is kept (C1).
     """
 
-    groups: list[Group]
-    atlases: NDArray[np.object_]
     n_donors: NDArray[np.int64]
     n_cells: NDArray[np.int64]
     n_detected: NDArray[np.int64]
@@ -67,10 +65,14 @@ class Healthy:
     harm_low: Floats
     harm_high: Floats
     verdict: NDArray[np.object_]
-    donor_cpm: list[Floats]
-    donors: list[list[tuple[str, str]]]
+    cpm: Floats
     ambient: NDArray[np.bool_]
     shown: HealthyDonors
+
+    @property
+    def groups(self) -> list[Group]:
+        """The healthy groups."""
+        return self.shown.groups
 
     @cached_property
     def assessed(self) -> NDArray[np.bool_]:
@@ -81,6 +83,23 @@ class Healthy:
     def tolerated(self) -> NDArray[np.bool_]:
         """Whether the indication accepts to lose the group, shape ``(n_groups,)``."""
         return np.array([g.tolerated for g in self.groups], dtype=bool)
+
+    @cached_property
+    def classes(self) -> dict[str, NDArray[np.bool_]]:
+        """Which groups are of each toxicity class, ``(n_groups,)``, by the name of the class."""
+        names = np.array([g.toxicity_class for g in self.groups], dtype=object)
+        return {name: names == name for name in sorted(set(names.tolist()))}
+
+    @cached_property
+    def cell_types(self) -> NDArray[np.int64]:
+        """Number of the cell type of each group, shape ``(n_groups,)``."""
+        names = [g.cell_type_id for g in self.groups]
+        return np.array([names.index(name) for name in names], dtype=np.int64)
+
+    @cached_property
+    def counting(self) -> NDArray[np.bool_]:
+        """Groups that count in the safety score: with harm, not tolerated; as ``harm``."""
+        return np.asarray(np.isfinite(self.harm) & ~self.tolerated[:, None])
 
     @cached_property
     def tier(self) -> NDArray[np.int64]:
@@ -133,31 +152,24 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
         Parameters, as for ``healthy_evidence``.
     """
     sums, groups = shown.sums, shown.groups
-    cells, cpm = sums.cells, sums.cpm
-    units = sums.units
-    depth = units["library_counts"].to_numpy(np.float64) / units["n_cells"].to_numpy(np.float64)
-    deep = (depth >= scoring.min_library_donor)[:, None]
-    counted = (cells >= scoring.min_cells_donor) & np.isfinite(cpm) & deep
-    donor_cpm = [np.where(counted[g.units], cpm[g.units], np.nan) for g in groups]
+    cpm, counted = sums.cpm, counted_donors(sums, scoring)
+    own_cpm = np.where(counted, cpm, np.nan)
+    donor_cpm = [own_cpm[g.units] for g in groups]
 
     def per_group(values: Iterable[Floats]) -> Floats:
         return np.array(list(values), dtype=np.float64).reshape(len(groups), sums.measured.shape[1])
 
-    n_cells = per_group(cells[g.units].sum(axis=0) for g in groups)
+    found = group_posteriors(sums, [g.units for g in groups], counted)
+    n_cells = found.n_cells
     n_detected = per_group(sums.detected[g.units].sum(axis=0) for g in groups)
-    n_donors = per_group(counted[g.units].sum(axis=0) for g in groups)
     mean_cpm = per_group(
         _over_donors(np.mean, np.where(counted[g.units].any(axis=0), own, cpm[g.units]))
         for g, own in zip(groups, donor_cpm, strict=True)
     )
     observed = np.divide(n_detected, n_cells, out=np.full(n_cells.shape, np.nan), where=n_cells > 0)
-    posterior = [
-        healthy_parameters(sums.thinned[g.units], cells[g.units], counted[g.units]) for g in groups
-    ]
-    points = beta_interval(per_group(a for a, _ in posterior), per_group(b for _, b in posterior))
-    median, lower, upper = (np.where(n_cells > 0, p, np.nan) for p in points)
     ambient = shown.explained(n_detected, n_cells)
-    median, lower = (np.where(ambient, 0.0, p) for p in (median, lower))
+    median, lower = (np.where(ambient, 0.0, p) for p in (found.median, found.lower))
+    upper = found.upper
     limit = {
         name: np.array([getattr(tiers[g.tier], name) for g in groups], dtype=np.float64)[:, None]
         for name in ("alert_fraction", "saturation_fraction", "saturation_cpm", "weight")
@@ -166,7 +178,7 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
         measured=n_cells > 0,
         by_rna=np.array([g.by_rna for g in groups], dtype=bool)[:, None],
         n_cells=n_cells,
-        n_donors=n_donors,
+        n_donors=found.n_donors,
         observed=observed,
         median=median,
         upper=upper,
@@ -179,10 +191,8 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
     harms = (np.where(said, harm(p, mean_cpm, **limit), np.nan) for p in (median, lower, upper))
     harm_median, harm_low, harm_high = harms
     return Healthy(
-        groups=groups,
-        atlases=shown.atlases,
-        n_donors=n_donors.astype(np.int64),
-        n_cells=n_cells.astype(np.int64),
+        n_donors=found.n_donors,
+        n_cells=n_cells,
         n_detected=n_detected.astype(np.int64),
         observed=observed,
         median=median,
@@ -195,8 +205,7 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
         harm_low=harm_low,
         harm_high=harm_high,
         verdict=verdict,
-        donor_cpm=donor_cpm,
-        donors=[_donors(sums, g) for g in groups],
+        cpm=own_cpm,
         ambient=ambient,
         shown=shown,
     )
@@ -218,8 +227,3 @@ def _over_donors(reduce: Callable[..., Floats], values: Floats) -> Floats:
 
 def _quartile(values: Floats, axis: int) -> Floats:
     return np.quantile(values, 0.75, axis=axis)
-
-
-def _donors(sums: Sums, group: Group) -> list[tuple[str, str]]:
-    own = sums.units.iloc[group.units]
-    return list(zip(own["atlas"].astype(str), own["donor"].astype(str), strict=True))

@@ -10,9 +10,9 @@ import pandas as pd
 from targetscore.config import Indication, Scoring
 from targetscore.genes import Gene, GeneTable, resolve_panel
 from targetscore.knowledge import Knowledge
-from targetscore.score.antigen import World
 from targetscore.score.cohorts import companions, healthy_groups, lineages, patient_groups
-from targetscore.score.healthy import healthy_evidence
+from targetscore.score.curated import Curated, Percentile, blinded, curated_of
+from targetscore.score.healthy import Healthy, healthy_evidence
 from targetscore.score.load import (
     AtlasProfile,
     Profiles,
@@ -21,9 +21,10 @@ from targetscore.score.load import (
     read_profiles,
     read_symbols,
 )
+from targetscore.score.parts import World
 from targetscore.score.shedding import percentiles
-from targetscore.score.tiers import Tier, thresholds, tier_rows
-from targetscore.score.tumour import tumour_evidence
+from targetscore.score.tiers import Tier, TierRow, thresholds, tier_rows
+from targetscore.score.tumour import Tumour, tumour_evidence
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class Inputs:
     Attributes
     ----------
     indication, knowledge, scoring
-        As given to the stage.
+        As given to the stage; the knowledge blinded where the scoring says so.
     profiles
         Sums of its atlases.
-    panel
-        Antigens to score, the columns of all evidence.
+    panel, curated
+        Antigens to score, the columns of all evidence, and what is known of each of them.
     tiers
         Thresholds of each tier.
-    percentiles, symbol_ids, selection
-        As in :class:`targetscore.score.antigen.World`.
+    selection
+        As in :class:`targetscore.score.parts.World`.
     unseparated
         Atlases in which nothing separates diseased cells from their normal counterpart.
     """
@@ -51,9 +52,8 @@ class Inputs:
     scoring: Scoring
     profiles: Profiles
     panel: Sequence[Gene]
+    curated: Sequence[Curated]
     tiers: Mapping[int, Tier]
-    percentiles: Mapping[str, Mapping[str, float]]
-    symbol_ids: Mapping[str, str]
     selection: Mapping[str, str]
     unseparated: frozenset[str]
 
@@ -70,21 +70,23 @@ def read_inputs(
     Parameters and errors are those of :func:`targetscore.score.score_indication`.
     """
     file = f"indication '{indication.title}'"
+    knowledge = blinded(knowledge) if scoring.blinded else knowledge
     chosen = choose_profiles(indication, atlases)
     symbol_ids, measured = read_symbols(chosen)
     panel = _named(resolve_panel(indication, genes, file), symbol_ids)
     read = read_profiles(chosen, measured, [g.gene_id for g in panel])
     patients = patient_groups(read.groups, indication, lineages(indication).diseased)
-    own_enzymes = knowledge.sheddases["symbol"].isin([g.symbol for g in panel])
+    percentile = _percentile_of(
+        chosen, read, patients, knowledge, panel, symbol_ids | genes.approved
+    )
     return Inputs(
         indication,
         knowledge,
         scoring,
         read,
         panel,
+        [curated_of(knowledge, gene.symbol, percentile) for gene in panel],
         thresholds(knowledge),
-        _percentile_tables(chosen, read, patients) if own_enzymes.any() else {},
-        symbol_ids | genes.approved,
         _selection(indication, genes, file),
         frozenset(p.atlas for p in chosen if p.unseparated),
     )
@@ -92,31 +94,47 @@ def read_inputs(
 
 def world_of(inputs: Inputs) -> World:
     """Build the evidence all antigens of an indication share."""
-    indication, scoring, read = inputs.indication, inputs.scoring, inputs.profiles
-    genes = [g.gene_id for g in inputs.panel]
-    named = lineages(indication)
-    rows = tier_rows(
-        inputs.knowledge, named.tolerated, indication.hsct_rescue, indication.disease.id
-    )
-    patients = patient_groups(read.groups, indication, named.diseased)
-    healthy = healthy_groups(read.groups, indication)
+    indication = inputs.indication
     return World(
         indication=indication,
-        knowledge=inputs.knowledge,
-        scoring=scoring,
-        measured=read.measured,
-        lineages=named,
-        rows=rows,
+        curated=inputs.curated,
+        scoring=inputs.scoring,
+        measured=inputs.profiles.measured,
+        lineages=lineages(indication),
+        rows=_rows_of(inputs),
         tiers=inputs.tiers,
-        tumour=tumour_evidence(read, patients, genes, scoring),
-        healthy=healthy_evidence(
-            read, healthy, genes, rows, inputs.tiers, named.tolerated, scoring
-        ),
-        percentiles=inputs.percentiles,
-        symbol_ids=inputs.symbol_ids,
+        tumour=tumour_of(inputs),
+        healthy=healthy_of(inputs),
         selection=inputs.selection,
         unseparated=not inputs.unseparated.isdisjoint(indication.diseased.atlases),
     )
+
+
+def tumour_of(inputs: Inputs) -> Tumour:
+    """Build the patients' evidence."""
+    read, indication = inputs.profiles, inputs.indication
+    patients = patient_groups(read.groups, indication, lineages(indication).diseased)
+    return tumour_evidence(read, patients, [g.gene_id for g in inputs.panel], inputs.scoring)
+
+
+def healthy_of(inputs: Inputs) -> Healthy:
+    """Build the healthy evidence."""
+    read, indication = inputs.profiles, inputs.indication
+    return healthy_evidence(
+        read,
+        healthy_groups(read.groups, indication),
+        [g.gene_id for g in inputs.panel],
+        _rows_of(inputs),
+        inputs.tiers,
+        lineages(indication).tolerated,
+        inputs.scoring,
+    )
+
+
+def _rows_of(inputs: Inputs) -> list[TierRow]:
+    indication = inputs.indication
+    tolerated = lineages(indication).tolerated
+    return tier_rows(inputs.knowledge, tolerated, indication.hsct_rescue, indication.disease.id)
 
 
 def _named(panel: Sequence[Gene], symbol_ids: Mapping[str, str]) -> list[Gene]:
@@ -130,6 +148,28 @@ def _named(panel: Sequence[Gene], symbol_ids: Mapping[str, str]) -> list[Gene]:
         else g
         for g in panel
     ]
+
+
+def _percentile_of(
+    profiles: Sequence[AtlasProfile],
+    read: Profiles,
+    patients: pd.DataFrame,
+    knowledge: Knowledge,
+    panel: Sequence[Gene],
+    symbol_ids: Mapping[str, str],
+) -> Percentile:
+    """Return what gives the expression percentile of a sheddase in a compartment.
+
+    The whole expression table is read only if a sheddase of the panel is named.
+    """
+    named = knowledge.sheddases["symbol"].isin([g.symbol for g in panel]).any()
+    tables = _percentile_tables(profiles, read, patients) if named else {}
+
+    def percentile(enzyme: str, compartment: str) -> float | None:
+        gene_id = symbol_ids.get(enzyme)
+        return tables.get(compartment, {}).get(gene_id) if gene_id else None
+
+    return percentile
 
 
 def _percentile_tables(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,24 +11,18 @@ from numpy.typing import NDArray
 
 from targetscore import io
 from targetscore.config import Indication
-from targetscore.contracts import EXPRESSION, GENES, GROUPS
-from targetscore.errors import ConfigError, Problem, listed, raise_all
-
-_FULL_LENGTH = ("smart-seq", "smart seq", "smartseq", "smart", "fluidigm c1", "full-length")
-_DROPLET = (
-    "10x",
-    "drop-seq",
-    "seq-well",
-    "indrop",
-    "cite-seq",
-    "bd rhapsody",
-    "microwell",
-    "sci-",
-    "parse",
-    "mars-seq",
-    "cel-seq",
-    "simulated droplet",
+from targetscore.contracts import (
+    AMBIENT,
+    AMBIENT_RATES,
+    EXPRESSION,
+    GENES,
+    GROUPS,
+    SAMPLE_KEY,
 )
+from targetscore.errors import ConfigError, Problem, listed, raise_all
+from targetscore.libraries import assay_class
+
+Sample = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,8 @@ class AtlasProfile:
         Whether the cells were invented.
     unseparated
         Whether nothing separates diseased cells from their normal counterpart (C9).
+    ambient, ambient_rates
+        Paths of what was measured of free RNA; None if nobody looked.
     """
 
     atlas: str
@@ -51,6 +47,8 @@ class AtlasProfile:
     genes: str
     simulated: bool
     unseparated: bool = False
+    ambient: str | None = None
+    ambient_rates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,19 +63,28 @@ class Profiles:
         Contract ``profile/expression`` of the wanted genes, with ``atlas``.
     measured
         Genes each atlas measures.
+    free_rna
+        Samples (atlas and sample key) whose free RNA was measured: UMI of each wanted gene at
+        most per UMI of a cell's library; a gene that is not in it was not seen there.
     """
 
     groups: pd.DataFrame
     expression: pd.DataFrame
     measured: Mapping[str, frozenset[str]]
+    free_rna: Mapping[Sample, Mapping[str, float]]
 
+    def only(self, keep: Callable[[pd.DataFrame], pd.Series]) -> Profiles:
+        """Return the profiles of some groups, their expression and their atlases alone.
 
-def assay_class(assay: str) -> str:
-    """Return ``full_length``, ``droplet`` or ``unknown`` for the name of an assay."""
-    name = assay.casefold()
-    if any(word in name for word in _FULL_LENGTH):
-        return "full_length"
-    return "droplet" if any(word in name for word in _DROPLET) else "unknown"
+        Parameters
+        ----------
+        keep
+            Tells which rows of ``groups`` stay.
+        """
+        groups = self.groups[keep(self.groups)].reset_index(drop=True)
+        here = pd.MultiIndex.from_frame(groups[["atlas", "group_id"]])
+        rows = pd.MultiIndex.from_frame(self.expression[["atlas", "group_id"]]).isin(here)
+        return replace(self, groups=groups, expression=self.expression[rows].reset_index(drop=True))
 
 
 def atlases_of(indication: Indication) -> list[str]:
@@ -141,6 +148,7 @@ def read_profiles(
         Ensembl ids of the genes wanted.
     """
     groups, expression = [], []
+    free_rna: dict[Sample, dict[str, float]] = {}
     for profile in profiles:
         table = io.read_table(profile.groups, GROUPS)
         for column in table.select_dtypes("category"):
@@ -150,11 +158,29 @@ def read_profiles(
         found = io.read_matching(profile.expression, EXPRESSION, "gene_id", genes)
         found["gene_id"] = found["gene_id"].astype(str)
         expression.append(found.assign(atlas=profile.atlas))
+        free_rna |= _free_rna(profile, genes)
     together = pd.concat(groups, ignore_index=True)
     together["assay_class"] = together["assay"].map(
         {assay: assay_class(assay) for assay in together["assay"].unique()}
     )
-    return Profiles(together, pd.concat(expression, ignore_index=True), measured)
+    return Profiles(together, pd.concat(expression, ignore_index=True), measured, free_rna)
+
+
+def _free_rna(profile: AtlasProfile, genes: Collection[str]) -> dict[Sample, dict[str, float]]:
+    """Read the free RNA of the samples in which empty droplets measured it."""
+    if profile.ambient is None or profile.ambient_rates is None:
+        return {}
+    table = io.read_table(profile.ambient, AMBIENT, [*SAMPLE_KEY, "source"])
+    seen = table.loc[table["source"] == "empty_droplets", list(SAMPLE_KEY)].astype(str)
+    found: dict[Sample, dict[str, float]] = {
+        (profile.atlas, *key): {} for key in seen.itertuples(index=False, name=None)
+    }
+    if found:
+        rates = io.read_matching(profile.ambient_rates, AMBIENT_RATES, "gene_id", genes)
+        texts = dict.fromkeys((*SAMPLE_KEY, "gene_id"), str)
+        for row in rates.astype(texts).to_dict("records"):
+            found[profile.atlas, *(row[k] for k in SAMPLE_KEY)][row["gene_id"]] = row["rate"]
+    return found
 
 
 @dataclass(frozen=True)
@@ -270,9 +296,11 @@ def mean_levels(profiles: Sequence[AtlasProfile], groups: pd.DataFrame) -> pd.Se
             [int(group) for group in donor_of.index],
             ["group_id", "gene_id", "sum_counts"],
         )
-        scale = 1e6 / library.reindex(donor_of).set_axis(donor_of.index)
-        cpm = rows["sum_counts"] * rows["group_id"].map(scale)
-        summed = cpm.groupby(rows["gene_id"].astype(str)).sum()
+        # Counts first: how the cells are cut into groups must not move a rounding error.
+        keys = [rows["gene_id"].astype(str), rows["group_id"].map(donor_of).rename("donor")]
+        counts = rows["sum_counts"].groupby(keys).sum()
+        cpm = counts * (1e6 / library).reindex(counts.index.get_level_values("donor")).to_numpy()
+        summed = cpm.groupby(level=0).sum()
         totals.append(summed.reindex(genes, fill_value=0.0))
         patients.append(pd.Series(float(len(library)), index=genes))
     if not totals:

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targetscore.score.antigen import World
 from targetscore.score.composite import composite_parts, exponents, weighted_mean
-from targetscore.score.contrast import VITAL_TIER, collapsed, comparable
+from targetscore.score.contrast import collapsed, worst_case_groups
 from targetscore.score.coverage import coverage_score, share_above_half, tenth_percentile
-from targetscore.score.detection import grid_log_likelihoods, grid_summary
+from targetscore.score.detection import GRID, balanced, grid_log_likelihoods, grid_summary
 from targetscore.score.donors import Floats
-from targetscore.score.draws import Draws, Positions, people, repeated, times_drawn
+from targetscore.score.draws import Draws, Positions, repeated, times_drawn
 from targetscore.score.evidence import Gap
 from targetscore.score.healthy import Healthy, summarise
-from targetscore.score.safety import class_factor, safety
+from targetscore.score.parts import World
 from targetscore.score.specificity import (
     log2_cpm,
     pair_auc,
@@ -31,6 +30,7 @@ from targetscore.score.specificity import (
     tau,
     tau_level,
 )
+from targetscore.score.toxicity import class_safety
 
 _CELLS_OF_A_CHUNK = 1_000_000
 _UPPER, _MEAN_CPM, _Q75, _HARM = range(4)
@@ -105,7 +105,9 @@ def composites(world: World, candidates: Sequence[Candidate], draws: Draws) -> F
         parts = composite_parts(
             _specificity(world, candidate.column, place, patients, donors, draws),
             patients.coverage,
-            _safety(world.healthy, candidate, donors.figures[_HARM, :, place]),
+            class_safety(
+                world.healthy, candidate.column, candidate.gaps, donors.figures[_HARM, :, place]
+            ),
             candidate.surface,
             candidate.shedding,
         )
@@ -115,24 +117,32 @@ def composites(world: World, candidates: Sequence[Candidate], draws: Draws) -> F
 
 def _draw_patients(world: World, column: int, drawn: Positions) -> _Patients:
     tumour = world.tumour
-    sums = tumour.sums
-    use = np.nonzero(tumour.counted[:, column])[0]
-    cells = sums.units["n_cells"].to_numpy(np.float64)[use]
+    counted = tumour.counted[:, column]
+    use = np.nonzero(counted)[0]
+    cells = tumour.sums.units["n_cells"].to_numpy(np.float64)
     fraction = tumour.fraction[:, column]
-    likelihoods = grid_log_likelihoods(fraction[use] * cells, cells)
-    shape = likelihoods.shape[1:]
-    flat = likelihoods.reshape(use.size, -1)
-    times = times_drawn(drawn, len(tumour.counted))[:, use].astype(np.float64)
+    likelihoods = np.zeros((len(cells), *GRID))
+    likelihoods[use] = grid_log_likelihoods(fraction[use] * cells[use], cells[use])
+    share = balanced(np.where(counted[drawn], cells[drawn], 0.0).T).T
+    times = times_drawn(drawn, len(counted))[:, use].astype(np.float64)
+    flat = likelihoods[use].reshape(use.size, -1)
+    fewer: dict[tuple[int, float], Floats] = {}
     cpm = tumour.counted_cpm[:, column]
     found = np.full((4, len(drawn)), np.nan)
-    for i, who in enumerate(drawn):
-        counted = who[tumour.counted[who, column]]
-        if not counted.size:
+    for i, everyone in enumerate(drawn):
+        who = everyone[counted[everyone]]
+        if not who.size:
             continue
-        posterior = grid_summary((times[i] @ flat).reshape(shape))
-        own = fraction[counted]
+        total = (times[i] @ flat).reshape(GRID)
+        for place in np.nonzero(share[i] < 1)[0]:  # one patient at most holds most of the cells
+            p, n = int(everyone[place]), float(cells[everyone[place]] * share[i, place])
+            if (p, n) not in fewer:
+                fewer[p, n] = grid_log_likelihoods([fraction[p] * n], [n])[0] - likelihoods[p]
+            total = total + fewer[p, n]
+        posterior = grid_summary(total)
+        own = fraction[who]
         reached = coverage_score(posterior.median, share_above_half(own), tenth_percentile(own))
-        levels = cpm[counted]
+        levels = cpm[who]
         levels = levels[np.isfinite(levels)]
         if levels.size:
             middle = (float(np.median(levels)), float(np.median(log2_cpm(levels))))
@@ -151,7 +161,7 @@ def _draw_donors(world: World, columns: Sequence[int], draws: Draws) -> _Donors:
         kept = np.ones(measured.shape[1:], dtype=bool)
         return _Donors(measured, kept, np.ones((1, len(units)), dtype=np.int64))
     standing = _standing(healthy, world)[:, :, columns][..., None]
-    _, person = people(healthy.shown)
+    _, person = healthy.shown.people
     times = draws.donors[:, person]
     figures, same = [], []
     for chunk in _chunks(times, len(units) * len(columns)):
@@ -193,14 +203,7 @@ def _specificity(
 ) -> Floats:
     """Return specificity per replicate (C2), against the groups the plain score compares."""
     healthy, scoring = world.healthy, world.scoring
-    vital = np.nonzero(
-        healthy.assessed[:, column]
-        & ~healthy.tolerated
-        & (healthy.tier <= VITAL_TIER)
-        & (healthy.n_donors[:, column] >= scoring.min_donors_clear)
-    )[0]
-    seen = world.tumour.suspensions
-    alike = [h for h in vital if comparable(healthy.groups[h].suspension, seen)]
+    vital, alike = worst_case_groups(healthy, column, scoring, world.tumour.suspensions)
     change = patients.median_log2 - donors.figures[_Q75, vital, place].max(axis=0)
     gap = patients.lower - donors.figures[_UPPER, alike, place].max(axis=0)
     auc = _smallest_auc(world, column, place, vital, donors, draws)
@@ -232,7 +235,7 @@ def _smallest_auc(
     drawn = times_drawn(draws.patients, patients.size).astype(np.float64)
     smallest = np.full(1, np.inf)
     for h in vital:
-        normal = healthy.donor_cpm[h][:, column]
+        normal = healthy.cpm[healthy.groups[h].units, column]
         wins = pair_auc(patients[None, :, None], normal[None, None, :])
         known = np.isfinite(wins)
         units = donors.times[:, healthy.groups[h].units]
@@ -258,24 +261,3 @@ def _tau(
         np.array([tau(column) or 0.0 for column in table.T]),
         table.max(axis=0) > other,
     )
-
-
-def _safety(healthy: Healthy, candidate: Candidate, harm: Floats) -> Floats:
-    """Return safety per replicate, the product over toxicity classes (C4)."""
-    by_class: dict[str, list[int]] = {}
-    for i, group in enumerate(healthy.groups):
-        if not group.tolerated and np.isfinite(healthy.harm[i, candidate.column]):
-            by_class.setdefault(group.toxicity_class, []).append(i)
-    costs: dict[str, list[float]] = {}
-    for gap in candidate.gaps:
-        if gap.penalty is not None:
-            costs.setdefault(gap.row.toxicity_class, []).append(gap.penalty)
-    factors = []
-    for name in sorted(by_class.keys() | costs.keys()):
-        own = costs.get(name, [])
-        if name in by_class:
-            worst = harm[by_class[name]].max(axis=0)
-            factors.append([class_factor([float(h)], own) for h in worst])
-        else:
-            factors.append([class_factor([], own)])
-    return np.array([safety(each) for each in np.stack(np.broadcast_arrays(*factors), axis=-1)])

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from targetscore.config import Scoring
-from targetscore.score.antigen import AntigenScore, World, score_antigen
+from targetscore.score.antigen import AntigenScore
 from targetscore.score.composite import ranks
 from targetscore.score.draws import Draws
 from targetscore.score.healthy import summarise
-from targetscore.score.inputs import Inputs, world_of
+from targetscore.score.inputs import Inputs, healthy_of, tumour_of, world_of
+from targetscore.score.parts import World, parts_of
 from targetscore.score.replicates import composites
 from targetscore.score.uncertainty import candidates
 
@@ -30,8 +31,11 @@ DONOR_THRESHOLDS = (
     "min_surface_confidence",
     "escape_fraction",
 )
-CELL_THRESHOLDS = ("min_cells_patient", "ambient_fraction")
+PATIENT_THRESHOLD = "min_cells_patient"
+AMBIENT_THRESHOLD = "ambient_fraction"
 DISPERSIONS = (0.7, 2.0, 6.0)
+WITHOUT_DOUBLETS = "without flagged doublets"
+DEFAULT_FREE_RNA = "free RNA as if no empty droplets were measured"
 
 Outcome = tuple[float | None, str | None]
 
@@ -40,7 +44,9 @@ def robustness(inputs: Inputs, world: World, scores: Sequence[AntigenScore]) -> 
     """Score the panel again in every scenario.
 
     The scenarios: as configured; each atlas left out; each patient left out; each threshold
-    halved and half as large again; the dispersion of the dropout correction at 0.7, 2 and 6.
+    halved and half as large again; the dispersion of the dropout correction at 0.7, 2 and 6;
+    without the cells flagged as doublets, where there are any; with the default share of free
+    RNA and the profile of the sample's other cells, where empty droplets measured them.
     Shedding is held, as is the surface. Alert and escape fraction change what is said, not
     the composite. Whole numbers are rounded, at least 1; fractions are held at most 1. With
     ``scoring.bootstrap: 0`` there is only the score as configured.
@@ -58,7 +64,7 @@ def robustness(inputs: Inputs, world: World, scores: Sequence[AntigenScore]) -> 
         The contract ``score/robustness``: composite and rank of each antigen in each scenario,
         or why there is none.
     """
-    configured = _outcomes(scores)
+    configured = [(s.components["composite_score"], s.components["reason"]) for s in scores]
     rows = _rows(scores, "as_configured", "as configured", configured)
     if not inputs.scoring.bootstrap:
         return pd.DataFrame(rows)
@@ -68,15 +74,10 @@ def robustness(inputs: Inputs, world: World, scores: Sequence[AntigenScore]) -> 
         if isinstance(other, str):
             outcome = [(None, other)] * len(scores)
         else:
-            again = [score_antigen(other, gene, i) for i, gene in enumerate(inputs.panel)]
-            outcome = _outcomes(again)
+            again = [parts_of(other, gene, i) for i, gene in enumerate(inputs.panel)]
+            outcome = [(parts.composite, parts.reason) for parts in again]
         rows += _rows(scores, kind, name, outcome)
     return pd.DataFrame(rows)
-
-
-def _outcomes(scores: Sequence[AntigenScore]) -> list[Outcome]:
-    parts = [s.components for s in scores]
-    return [(c["composite_score"], c["reason"]) for c in parts]
 
 
 def _rows(
@@ -118,14 +119,31 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
             healthy = summarise(shown, inputs.tiers, scoring)
             other = replace(world, scoring=scoring, healthy=healthy)
             yield "threshold", f"{name} × {factor:g}", other
-    for name in CELL_THRESHOLDS:
-        for factor in FACTORS:
-            scoring = _changed(inputs.scoring, name, factor)
-            yield "threshold", f"{name} × {factor:g}", world_of(replace(inputs, scoring=scoring))
+    for factor in FACTORS:
+        scoring = _changed(inputs.scoring, PATIENT_THRESHOLD, factor)
+        yield "threshold", f"{PATIENT_THRESHOLD} × {factor:g}", _patients(inputs, world, scoring)
+    for factor in FACTORS:
+        scoring = _changed(inputs.scoring, AMBIENT_THRESHOLD, factor)
+        healthy = healthy_of(replace(inputs, scoring=scoring))
+        other = replace(world, scoring=scoring, healthy=healthy)
+        yield "threshold", f"{AMBIENT_THRESHOLD} × {factor:g}", other
     for phi in DISPERSIONS:
         scoring = inputs.scoring.model_copy(update={"dropout_dispersion": phi})
-        other = world_of(replace(inputs, scoring=scoring))
+        other = _patients(inputs, world, scoring)
         yield "dropout_dispersion", f"dropout_dispersion = {phi:g}", other
+    read = inputs.profiles
+    if (read.groups["doublet"] == "yes").any():
+        single = read.only(lambda groups: groups["doublet"] != "yes")
+        yield "doublets_left_out", WITHOUT_DOUBLETS, world_of(replace(inputs, profiles=single))
+    if read.free_rna:
+        assumed = replace(read, free_rna={})
+        yield "free_rna_default", DEFAULT_FREE_RNA, world_of(replace(inputs, profiles=assumed))
+
+
+def _patients(inputs: Inputs, world: World, scoring: Scoring) -> World:
+    """Return the world with parameters that the patients' evidence alone depends on."""
+    tumour = tumour_of(replace(inputs, scoring=scoring))
+    return replace(world, scoring=scoring, tumour=tumour)
 
 
 def _changed(scoring: Scoring, name: str, factor: float) -> Scoring:
@@ -148,16 +166,12 @@ def _without_atlas(inputs: Inputs, atlas: str) -> Inputs | str:
         if not left:
             return f"no atlas with {name} cells is left"
         parts[name] = part.model_copy(update={"atlases": left})
-    read = inputs.profiles
+    rest = inputs.profiles.only(lambda groups: groups["atlas"] != atlas)
+    measured = {a: genes for a, genes in rest.measured.items() if a != atlas}
     return replace(
         inputs,
         indication=indication.model_copy(update=parts),
-        profiles=replace(
-            read,
-            groups=read.groups[read.groups["atlas"] != atlas].reset_index(drop=True),
-            expression=read.expression[read.expression["atlas"] != atlas].reset_index(drop=True),
-            measured={a: genes for a, genes in read.measured.items() if a != atlas},
-        ),
+        profiles=replace(rest, measured=measured),
     )
 
 

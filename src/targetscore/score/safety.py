@@ -140,15 +140,31 @@ def gap_penalty(weight: float, literature: str | None) -> float | None:
     return None if literature is None else weight * LITERATURE_STRENGTH[literature]
 
 
-def class_factor(harms: Sequence[float], gaps: Sequence[float]) -> float:
+def class_factor(harms: ArrayLike, gaps: Sequence[float]) -> NDArray[np.float64]:
     """Return what one toxicity class leaves of the safety score, 0–1.
 
     ``1 − max(largest harm, largest gap penalty)``: the row that nobody assessed counts as if
     it had been assessed and found at its penalty, so that removing a tissue never helps.
+
+    Parameters
+    ----------
+    harms
+        Harm of the groups of the class, shape ``(n_groups, ...)``; there may be none.
+    gaps
+        Penalties of its tier rows that were not assessed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(...)``.
     """
-    return 1.0 - max([0.0, *harms, *gaps])
+    worst = np.asarray(harms, dtype=np.float64).max(axis=0, initial=0.0)
+    return np.asarray(1.0 - np.maximum(worst, max(gaps, default=0.0)))
 
 
-def safety(factors: Iterable[float]) -> float:
-    """Multiply the factors of the toxicity classes, 0–1, 1 best."""
-    return float(np.prod([1.0, *factors]))
+def safety(factors: Iterable[ArrayLike]) -> NDArray[np.float64]:
+    """Multiply the factors of the toxicity classes, of one shape, 0–1 and 1 best."""
+    left = np.ones(())
+    for factor in factors:
+        left = left * np.asarray(factor, dtype=np.float64)
+    return left

@@ -39,6 +39,30 @@ def pair_auc(tumour: ArrayLike, healthy: ArrayLike) -> NDArray[np.float64]:
     return np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
 
 
+def group_aucs(tumour: ArrayLike, healthy: ArrayLike, group: ArrayLike) -> NDArray[np.float64]:
+    """Return :func:`pair_auc` of patients and the healthy donors of each group.
+
+    Parameters
+    ----------
+    tumour
+        CPM per patient, shape ``(n_patients,)``; NaN is left out.
+    healthy, group
+        CPM per donor of a group, NaN is left out, and the number of the group, from 0, each
+        of shape ``(n_units,)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        0–1, shape ``(n_groups,)``; NaN where there is no pair.
+    """
+    t, h = np.asarray(tumour, dtype=np.float64), np.asarray(healthy, dtype=np.float64)
+    t = t[np.isfinite(t), None]
+    wins = (t > h).sum(axis=0) + 0.5 * (t == h).sum(axis=0)
+    pairs = np.bincount(np.asarray(group), len(t) * np.isfinite(h))
+    won = np.bincount(np.asarray(group), wins)
+    return np.divide(won, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+
+
 def tau(levels: Sequence[float]) -> float | None:
     """Return the tissue specificity index.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from targetscore import ontology
 from targetscore.score.evidence import Gap
@@ -41,27 +42,21 @@ class Safety:
     worst: int | None
 
 
-def _classes(healthy: Healthy, gaps: Sequence[Gap]) -> list[str]:
-    return sorted({g.toxicity_class for g in healthy.groups} | {g.row.toxicity_class for g in gaps})
-
-
-def _worst(healthy: Healthy, gene: int, members: Sequence[int]) -> int | None:
-    """Return the group with the largest harm.
+def _worst(healthy: Healthy, gene: int, members: NDArray[np.bool_]) -> int | None:
+    """Return the group with the largest harm of those that count.
 
     If harm is equal, because it is saturated: the worse verdict, the stricter tier, more cells.
     """
+    use = members & healthy.counting[:, gene]
+    if not use.any():
+        return None
     harm = healthy.harm[:, gene]
-    counted = [i for i in members if not healthy.groups[i].tolerated and np.isfinite(harm[i])]
 
-    def order(i: int) -> tuple[float, int, int, int, int]:
+    def order(i: int) -> tuple[int, int, int, int]:
         verdict = WORST_FIRST.index(str(healthy.verdict[i, gene]))
-        return -harm[i], verdict, healthy.groups[i].tier, -int(healthy.n_cells[i, gene]), i
+        return verdict, healthy.groups[i].tier, -int(healthy.n_cells[i, gene]), i
 
-    return min(counted, key=order, default=None)
-
-
-def _gap_costs(gaps: Sequence[Gap]) -> list[float]:
-    return [g.penalty for g in gaps if g.penalty is not None]
+    return min(np.nonzero(use & (harm == harm[use].max()))[0].tolist(), key=order)
 
 
 def toxicity_rows(
@@ -74,23 +69,25 @@ def toxicity_rows(
     and nothing is known of them. The last row is the proxy of cytokine release.
     """
     rows: list[dict[str, Any]] = []
-    for name in _classes(healthy, gaps):
-        members = [i for i, g in enumerate(healthy.groups) if g.toxicity_class == name]
-        counted = [i for i in members if not healthy.groups[i].tolerated]
+    nothing = np.zeros(len(healthy.groups), dtype=bool)
+    for name in sorted(healthy.classes.keys() | {g.row.toxicity_class for g in gaps}):
+        of_class = healthy.classes.get(name, nothing)
+        members = np.nonzero(of_class)[0].tolist()
+        said = [i for i in members if not healthy.groups[i].tolerated] or members
         own = [g for g in gaps if g.row.toxicity_class == name]
-        costs = _gap_costs(own)
-        worst = _worst(healthy, gene, members)
+        costs = [g.penalty for g in own if g.penalty is not None]
+        worst = _worst(healthy, gene, of_class)
         harm = None if worst is None else float(healthy.harm[worst, gene])
         dearest = max(own, key=lambda g: g.penalty or 0.0, default=None)
         rows.append(
             {
                 "toxicity_class": name,
-                "verdict": worst_verdict(verdict[i] for i in counted or members),
+                "verdict": worst_verdict(verdict[i] for i in said),
                 "n_groups_assessed": int(healthy.assessed[members, gene].sum()),
                 "n_groups_not_assessed": sum(not g.measured for g in own),
                 "harm": harm,
                 "gap_penalty": max(costs) if costs else None if own else 0.0,
-                "factor": class_factor([] if harm is None else [harm], costs),
+                "factor": float(class_factor([] if harm is None else [harm], costs)),
                 "worst_cell_type": None if worst is None else healthy.groups[worst].cell_type,
                 "worst_tissue": None if worst is None else healthy.groups[worst].tissue,
                 "gap_label": dearest.row.label if dearest and dearest.penalty else None,
@@ -134,26 +131,40 @@ def safety_of(healthy: Healthy, gene: int, gaps: Sequence[Gap]) -> Safety:
 
     Missing is never safe: without any assessed, non-tolerated group there is no score.
     """
-    worst = _worst(healthy, gene, range(len(healthy.groups)))
+    worst = _worst(healthy, gene, np.ones(len(healthy.groups), dtype=bool))
     if worst is None:
         return Safety(None, None, None, None, None)
 
-    def product(harms: Floats, with_gaps: bool) -> float:
-        factors = []
-        for name in _classes(healthy, gaps):
-            own = [
-                float(h)
-                for h, g in zip(harms[:, gene], healthy.groups, strict=True)
-                if g.toxicity_class == name and not g.tolerated and np.isfinite(h)
-            ]
-            costs = _gap_costs([g for g in gaps if g.row.toxicity_class == name])
-            factors.append(class_factor(own, costs if with_gaps else []))
-        return safety(factors)
+    bounds = np.stack([healthy.harm, healthy.harm_high, healthy.harm_low], axis=-1)[:, gene]
+    score, lower, upper = class_safety(healthy, gene, gaps, bounds).tolist()
+    assessed = float(class_safety(healthy, gene, [], healthy.harm[:, gene]))
+    return Safety(score, assessed, lower, upper, worst)
 
-    return Safety(
-        product(healthy.harm, True),
-        product(healthy.harm, False),
-        product(healthy.harm_high, True),
-        product(healthy.harm_low, True),
-        worst,
+
+def class_safety(healthy: Healthy, gene: int, gaps: Sequence[Gap], harms: Floats) -> Floats:
+    """Multiply what each toxicity class leaves of the safety of one antigen (C4).
+
+    Parameters
+    ----------
+    healthy, gene
+        Which groups count: those with a harm that are not tolerated.
+    gaps
+        Tier rows that too little assesses.
+    harms
+        Harm of every group, shape ``(n_groups, ...)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        0–1 and 1 best, shape ``(...)``.
+    """
+    counts = healthy.counting[:, gene]
+    costs: dict[str, list[float]] = {}
+    for gap in gaps:
+        if gap.penalty is not None:
+            costs.setdefault(gap.row.toxicity_class, []).append(gap.penalty)
+    nothing = np.zeros(len(counts), dtype=bool)
+    return safety(
+        class_factor(harms[counts & healthy.classes.get(name, nothing)], costs.get(name, []))
+        for name in sorted(healthy.classes.keys() | costs.keys())
     )

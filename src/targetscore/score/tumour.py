@@ -17,6 +17,7 @@ from targetscore.score.coverage import coverage_score, share_above_half, tenth_p
 from targetscore.score.detection import (
     SENSITIVITY_DISPERSIONS,
     GridPosterior,
+    balanced,
     dropout_corrected,
     grid_posterior,
 )
@@ -208,14 +209,16 @@ def reach(tumour: Tumour, gene: int, escape_fraction: float = 0.2) -> Reach | No
     """Summarise counted patients; None if there is none.
 
     Patients weigh alike in shares and percentiles; in the posterior by how far the
-    beta-binomial lets the cells of one patient speak, which is little where patients differ.
+    beta-binomial lets the cells of one patient speak, which is little where patients differ,
+    and by no more than the next largest where one holds most of the cells (C9).
     """
     use = np.nonzero(tumour.counted[:, gene])[0]
     if not use.size:
         return None
     cells = tumour.sums.units["n_cells"].to_numpy(np.float64)[use]
     fractions = tumour.fraction[use, gene]
-    posterior = grid_posterior(fractions * cells, cells)
+    weight = cells * balanced(cells)
+    posterior = grid_posterior(fractions * weight, weight)
     share, p10 = share_above_half(fractions), tenth_percentile(fractions)
     cpm = tumour.sums.cpm[use, gene]
     most = int(cells.argmax())
@@ -224,7 +227,7 @@ def reach(tumour: Tumour, gene: int, escape_fraction: float = 0.2) -> Reach | No
         int(use.size),
         int(tumour.identifiable[use, gene].sum()),
         posterior,
-        _sensitivity(tumour, gene, use, cells),
+        _sensitivity(tumour, gene, use, weight),
         share,
         p10,
         coverage_score(posterior.median, share, p10),

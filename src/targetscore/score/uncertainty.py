@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from targetscore.score.antigen import AntigenScore, World
+from targetscore.score.antigen import AntigenScore
 from targetscore.score.composite import composite_parts, exponents, weighted_mean
 from targetscore.score.donors import Floats
-from targetscore.score.draws import Draws, draw, people, times_drawn
+from targetscore.score.draws import Draws, draw, times_drawn
+from targetscore.score.parts import World
 from targetscore.score.replicates import Candidate, composites
 
 FEWEST = 3
@@ -112,7 +113,7 @@ def bootstrap_draws(world: World, n: int, seed: int) -> Draws:
     counts = np.nonzero(tumour.counted.any(axis=1))[0]
     strata = tumour.sums.units["atlas"].astype(str).to_numpy()[counts]
     patients = counts[draw(strata.tolist(), n, (seed, _PATIENTS))]
-    donors, _ = people(world.healthy.shown)
+    donors, _ = world.healthy.shown.people
     drawn = draw([atlas for atlas, _ in donors], n, (seed, _DONORS))
     return Draws(patients, times_drawn(drawn, len(donors)))
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from scipy.stats import norm
 
 from targetscore.ingest import doublets as db
 
@@ -60,7 +59,21 @@ def test_small_samples_are_not_assessed_and_say_so(scored):
     small = scored[480:]
     assert small["score"].isna().all()
     assert small["flagged"].isna().all()
-    assert set(small["reason"]) == {"not assessed: the sample has fewer than 100 cells"}
+    assert set(small["reason"]) == {"not assessed: the sample has fewer than 200 cells"}
+
+
+def test_a_sample_too_large_for_one_run_is_not_assessed(world, scored, monkeypatch):
+    cells, counts, _ = world
+    monkeypatch.setattr(db, "MAX_CELLS", 250)
+    merged = cells.assign(sample=cells["sample"].replace("small", "b"))
+    large = (merged["sample"] == "b").to_numpy()
+    assert large.sum() == 270
+    found = db.score_doublets(merged, blocks_of(counts))
+    assert set(found.loc[large, "reason"]) == {
+        "not assessed: the sample has more than 250 cells, so it is several runs"
+    }
+    assert found.loc[large, "score"].isna().all()
+    assert found.loc[~large, "score"].equals(scored.loc[~large, "score"])
 
 
 def test_order_of_rows_and_interleaving_change_nothing(world, scored):
@@ -93,12 +106,12 @@ def test_one_pass_for_samples_that_follow_one_another(world, monkeypatch):
 
 
 def test_samples_scrublet_cannot_score_keep_their_reason():
-    cells = pd.DataFrame({"row": range(120), "cell": [f"c{i}" for i in range(120)], "sample": "s"})
-    few_genes = sp.csr_matrix(np.random.default_rng(0).poisson(2, (120, 8)))
+    cells = pd.DataFrame({"row": range(220), "cell": [f"c{i}" for i in range(220)], "sample": "s"})
+    few_genes = sp.csr_matrix(np.random.default_rng(0).poisson(2, (220, 8)))
     found = db.score_doublets(cells, blocks_of(few_genes))
     assert found["score"].isna().all()
     assert found["reason"].str.startswith("not assessed: ").all()
-    nothing = db.score_doublets(cells, blocks_of(sp.csr_matrix((120, 8), dtype=np.int64)))
+    nothing = db.score_doublets(cells, blocks_of(sp.csr_matrix((220, 8), dtype=np.int64)))
     assert nothing["reason"].str.startswith("not assessed: ").all()
 
 
@@ -118,18 +131,38 @@ def test_no_cells_give_an_empty_table(world):
     assert found.empty
 
 
-def test_cut_lies_between_two_modes():
+def test_cut_is_three_deviations_above_the_median():
+    """Of normal scores one in 740 is above; of doublets nearly all."""
     rng = np.random.default_rng(2)
-    scores = np.concatenate([rng.normal(0.1, 0.03, 3000), rng.normal(0.6, 0.08, 2000)])
-    cut = db.cut_between_modes(scores)
-    grid = np.linspace(0.1, 0.6, 500)
-    density = 0.6 * norm.pdf(grid, 0.1, 0.03) + 0.4 * norm.pdf(grid, 0.6, 0.08)
-    empty = grid[density < 0.05]
-    assert empty.min() - 0.02 < cut < empty.max() + 0.02
+    singlets = rng.normal(0.10, 0.02, 20_000)
+    doublets = rng.normal(0.5, 0.05, 200)
+    cut = db.cut_above(np.concatenate([singlets, doublets]), doublets)
+    assert cut == pytest.approx(0.10 + 3 * 0.02, rel=0.02)
+    assert (singlets > cut).mean() == pytest.approx(1 / 740, rel=0.5)
+    assert (doublets > cut).all()
 
 
-def test_no_cut_without_two_modes():
-    assert db.cut_between_modes(np.full(50, 0.3)) is None
+def test_no_cut_where_simulated_doublets_do_not_stand_out():
+    rng = np.random.default_rng(3)
+    scores = rng.normal(0.1, 0.02, 1000)
+    assert db.cut_above(scores, rng.normal(0.1, 0.02, 2000)) is None
+    some = np.concatenate([rng.normal(0.1, 0.02, 2000), np.full(150, 0.4)])
+    assert db.cut_above(scores, some) is None, "7 % of them"
+    assert db.cut_above(scores, np.concatenate([some, np.full(150, 0.4)])) is not None
+    assert db.cut_above(np.full(50, 0.3), np.full(100, 0.9)) is None, "no spread to judge by"
+
+
+def test_one_cell_type_has_no_calls():
+    """Doublets of like cells cannot be told: nobody may read that there are none."""
+    rng = np.random.default_rng(4)
+    level = rng.gamma(0.3, 1.0, 300)
+    counts = rng.poisson(1500 * level / level.sum() * rng.lognormal(0, 0.3, 300)[:, None])
+    cells = pd.DataFrame({"row": range(300), "cell": [f"c{i}" for i in range(300)], "sample": "s"})
+    found = db.score_doublets(cells, blocks_of(sp.csr_matrix(counts)))
+    assert found["score"].notna().all()
+    assert found["flagged"].isna().all()
+    reason = "not flagged: simulated doublets do not stand out either"
+    assert set(found["reason"]) == {reason}
 
 
 def test_scanpy_is_imported_only_when_used():

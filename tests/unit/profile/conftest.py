@@ -94,6 +94,7 @@ def cell_table(n: int, rng: np.random.Generator) -> pd.DataFrame:
             "disease": "normal",
             "population": "healthy",
             "author_cell_type": kinds,
+            "doublet": "no",
         }
     )
 

@@ -13,7 +13,7 @@ from scipy.stats import binom
 from targetscore.contracts import EXPRESSION, GROUPS
 from targetscore.errors import ContractError, MatrixError
 from targetscore.libraries import bin_centres, library_bins
-from targetscore.profile.groups import GROUP_KEY, number_groups
+from targetscore.profile.groups import GROUP_KEY, number_groups, with_doublets
 from targetscore.profile.kernels import thinned_detection
 from targetscore.profile.merging import profile_packs
 from targetscore.profile.packing import pack_rows
@@ -61,6 +61,7 @@ def test_blocks_threads_shards_and_row_order_do_not_matter(
     rng = np.random.default_rng(seed)
     counts = rng.negative_binomial(0.3, 0.02, (60, 9)) * rng.choice([1, 1, 1, 40], (60, 9))
     cells = kit.cell_table(60, rng)
+    cells["doublet"] = rng.choice(["yes", "no", "not_assessed"], 60)
     cells = cells[rng.random(60) < 0.9].reset_index(drop=True)
     genes = kit.gene_table([f"G{i}" for i in range(9)])
     folder = tmp_path_factory.mktemp("runs")
@@ -144,6 +145,42 @@ def test_group_numbers_do_not_depend_on_pieces(kit):
     assert keys == sorted(keys)
     of_cells = cells.set_index("row")[list(GROUP_KEY)]
     assert all(keys[found[row]] == tuple(key) for row, key in of_cells.iterrows())
+
+
+def test_flagged_cells_are_groups_of_their_own_and_add_up(kit, world, tmp_path):
+    counts, cells, genes = world
+    calls = np.random.default_rng(2).choice([True, False, None], 60)
+    scores = pd.DataFrame({"row": cells["row"], "flagged": calls})
+    pieces = list(with_doublets([cells[:25], cells[25:]], scores))
+    words = {True: "yes", False: "no", None: "not_assessed"}
+    assert [str(w) for p in pieces for w in p["doublet"]] == [words[c] for c in calls]
+    whole, sums = kit.tables(cells, genes, counts, tmp_path / "a")
+    split, parts = kit.tables(pd.concat(pieces), genes, counts, tmp_path / "b", n_shards=3)
+    labels = [c for c in GROUP_KEY if c != "doublet"]
+    assert set(split["doublet"]) == {"yes", "no", "not_assessed"}
+    assert split.groupby(labels)["n_cells"].sum().tolist() == whole["n_cells"].tolist()
+    of = split[labels].merge(whole[[*labels, "group_id"]], on=labels)["group_id"]
+    pooled = parts.assign(group_id=of.to_numpy()[parts["group_id"]])
+    pooled["gene_id"] = pooled["gene_id"].astype(str)
+    pooled = pooled.groupby(["group_id", "gene_id"], as_index=False).sum()
+    sums["gene_id"] = sums["gene_id"].astype(str)
+    for column in sums:  # sums are whole numbers, or multiples of 2^-24: they add up exactly
+        assert pooled[column].tolist() == sums[column].tolist(), column
+
+
+def test_doublet_scores_of_other_cells_are_refused(kit, world):
+    _, cells, _ = world
+    scores = pd.DataFrame({"row": cells["row"] + 1, "flagged": False})
+    with pytest.raises(ContractError, match="not those of the cells"):
+        list(with_doublets([cells], scores))
+    with pytest.raises(ContractError, match="not those of the cells"):
+        list(with_doublets([cells], scores[:0]))
+
+
+def test_without_scores_nothing_is_assessed(kit, world):
+    _, cells, _ = world
+    groups, _, _ = number_groups([cells.drop(columns="doublet")], 0, 60)
+    assert set(groups["doublet"]) == {"not_assessed"}
 
 
 def test_an_atlas_without_cells(kit, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from targetscore import io
 from targetscore.config import Indication, Scoring
-from targetscore.contracts import EXPRESSION, GENES, GROUPS
+from targetscore.contracts import AMBIENT, AMBIENT_RATES, EXPRESSION, GENES, GROUPS
 from targetscore.genes import GeneTable
 from targetscore.score import AtlasProfile, score_indication
 
@@ -35,6 +35,7 @@ class Cells:
         self.genes = {}
         self.default_genes = list(genes)
         self.batches = []
+        self.soup = {}
 
     def measure(self, atlas, genes):
         self.genes[atlas] = list(genes)
@@ -54,6 +55,7 @@ class Cells:
         suspension="cell",
         disease="MONDO:0009693",
         sample=None,
+        doublet="not_assessed",
     ):
         n = max((len(v) for v in counts.values()), default=0)
         self.batches.append(
@@ -69,10 +71,17 @@ class Cells:
                 "suspension": suspension,
                 "disease": disease if population != "healthy" else "normal",
                 "population": population,
+                "doublet": doublet,
                 "counts": {g: np.asarray(v, dtype=np.int64) for g, v in counts.items()},
                 "sizes": np.full(n, 4000) if sizes is None else np.asarray(sizes, dtype=np.int64),
             }
         )
+        return self
+
+    def empty_droplets(self, atlas, sample, rates, *, tissue=MARROW):
+        """Say what empty droplets of a sample measured: UMI of each gene per UMI of a library."""
+        key = {"donor": sample, "sample": sample, "tissue_id": tissue, "assay": "10x 3' v3"}
+        self.soup.setdefault(atlas, []).append(({**key, "suspension": "cell"}, rates))
         return self
 
     def healthy(self, donors, counts, *, atlas="normal", **more):
@@ -119,8 +128,30 @@ class Cells:
             expression = pd.DataFrame(rows) if rows else EXPRESSION.empty()
             io.write_table(expression, here["expression"], EXPRESSION, {})
             io.write_table(_genes(genes), here["genes"], GENES, {})
+            here |= _write_soup(self.soup.get(atlas, []), folder / atlas)
             profiles[atlas] = AtlasProfile(atlas, **here, simulated=atlas == "invented")
         return profiles
+
+
+def _write_soup(soup, folder):
+    samples = [
+        {**key, "source": "empty_droplets", "share": 0.02, "n_cells": 100, "n_empty": 300}
+        for key, _ in soup
+    ]
+    rates = [
+        {**key, "gene_id": ENSEMBL[gene], "rate": rate}
+        for key, of in soup
+        for gene, rate in of.items()
+    ]
+    made = {}
+    for name, contract, rows in (
+        ("ambient", AMBIENT, samples),
+        ("ambient_rates", AMBIENT_RATES, rates),
+    ):
+        made[name] = str(folder / f"{name}.parquet")
+        table = pd.DataFrame(rows) if rows else contract.empty()
+        io.write_table(table, made[name], contract, {})
+    return made
 
 
 def _expression(number, gene_id, x, sizes):

@@ -16,7 +16,8 @@ def test_expected_cells_are_those_of_a_loop():
         sum(w * (1 - math.exp(-rho * c / 1e6 * s)) for s, w in zip(sizes, weights, strict=True))
         for c in cpm
     ]
-    assert ambient_cells(sizes, weights, cpm, rho) == pytest.approx(expected)
+    rate = [rho * c / 1e6 for c in cpm]
+    assert ambient_cells(sizes, weights, rate) == pytest.approx(expected)
 
 
 def test_the_bound_is_the_point_no_more_than_one_in_forty_exceeds():
@@ -109,3 +110,48 @@ def test_groups_nobody_measured_say_nothing(kit, score):
     evidence = score(kit.ordinary()).evidence
     gaps = evidence[evidence["suspension"] == "none"]
     assert gaps["ambient_explainable"].isna().all()
+
+
+def in_soup(kit, cells, rates):
+    for donor in range(4):
+        cells.empty_droplets("normal", f"H{donor}", rates)
+    return cells
+
+
+def test_empty_droplets_are_believed_above_the_default(kit, score):
+    """The default explains 12 % of cells here; empty droplets may hold less of it, or more."""
+    asked = kit.indication(["AAA1"])
+    plain = t_cells(kit, score(marrow(kit, 20), asked))
+    assert plain["ambient_explainable"]
+    nothing = t_cells(kit, score(in_soup(kit, marrow(kit, 20), {"BBB2": 1e-4}), asked))
+    assert not nothing["ambient_explainable"], "the gene is not in the free RNA of this sample"
+    assert nothing["fraction_expressing"] > 0.04
+    loud = marrow(kit, 60)
+    assert not t_cells(kit, score(loud, asked))["ambient_explainable"]
+    # 1e-4 x 4,000 UMI: an expected 1 - exp(-0.4) = 33 % of cells, 30 % are seen
+    assert t_cells(kit, score(in_soup(kit, loud, {"AAA1": 1e-4}), asked))["ambient_explainable"]
+
+
+def test_without_a_share_nothing_is_explained_even_if_measured(kit, score):
+    cells = in_soup(kit, marrow(kit, 20), {"AAA1": 1e-3})
+    found = t_cells(kit, score(cells, kit.indication(["AAA1"]), ambient_fraction=0))
+    assert not found["ambient_explainable"]
+
+
+def test_free_rna_of_another_sample_does_not_count(kit, score):
+    cells = marrow(kit, 60).empty_droplets("normal", "H9", {"AAA1": 1e-3})
+    assert not t_cells(kit, score(cells, kit.indication(["AAA1"])))["ambient_explainable"]
+
+
+def test_the_scenario_without_empty_droplets_is_the_score_without_them(kit, score):
+    asked = kit.indication(["AAA1"])
+    knowledge = kit.knowledge()
+    knowledge.tiers = knowledge.tiers.assign(saturation_cpm=5000.0)  # harm by the fraction
+    cells = in_soup(kit, marrow(kit, 20), {"BBB2": 1e-4})
+    measured = score(cells, asked, knowledge, bootstrap=2)
+    plain = score(marrow(kit, 20), asked, knowledge, bootstrap=2)
+    rows = measured.robustness.set_index("kind")["composite_score"]
+    wanted = float(plain.components["composite_score"].iloc[0])
+    assert rows["free_rna_default"] == pytest.approx(wanted, rel=1e-12)
+    assert rows["as_configured"] != pytest.approx(wanted, rel=1e-3)
+    assert "free_rna_default" not in set(plain.robustness["kind"])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from targetscore.libraries import bin_centres
+from targetscore.libraries import assay_class, bin_centres
 from targetscore.score.cohorts import GROUP, PATIENT, library_histograms, patient_groups
-from targetscore.score.load import assay_class, mean_levels, read_profiles, read_symbols, sum_cells
+from targetscore.score.load import mean_levels, read_profiles, read_symbols, sum_cells
 
 
 @pytest.mark.parametrize(

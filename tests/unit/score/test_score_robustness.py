@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from targetscore.config import Scoring
-from targetscore.score.robustness import CELL_THRESHOLDS, DONOR_THRESHOLDS, TIER_THRESHOLDS
+from targetscore.score.robustness import (
+    AMBIENT_THRESHOLD,
+    DONOR_THRESHOLDS,
+    PATIENT_THRESHOLD,
+    TIER_THRESHOLDS,
+)
 
 PANEL = ("AAA1", "BBB2")
 
@@ -116,7 +121,7 @@ def test_each_atlas_left_out_is_the_score_without_it(kit, score, scored, atlas):
     same(of(tables, "atlas_left_out", f"without {atlas}"), score(left, indication))
 
 
-@pytest.mark.parametrize("name", DONOR_THRESHOLDS + CELL_THRESHOLDS)
+@pytest.mark.parametrize("name", [*DONOR_THRESHOLDS, PATIENT_THRESHOLD, AMBIENT_THRESHOLD])
 @pytest.mark.parametrize("factor", [0.5, 1.5])
 def test_each_threshold_is_the_score_with_that_configuration(kit, score, scored, name, factor):
     cells, tables = scored

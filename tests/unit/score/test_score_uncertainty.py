@@ -13,7 +13,7 @@ from targetscore.config import Scoring
 from targetscore.config.models import CompositeWeights
 from targetscore.score.antigen import score_antigen
 from targetscore.score.composite import composite_score, exponents
-from targetscore.score.draws import Draws, draw, people, times_drawn
+from targetscore.score.draws import Draws, draw, times_drawn
 from targetscore.score.inputs import read_inputs, world_of
 from targetscore.score.replicates import composites
 from targetscore.score.uncertainty import (
@@ -150,7 +150,7 @@ def test_replicates_equal_plain_scores_of_resampled_tables(kit, score, prepare):
     draws = bootstrap_draws(world, 4, seed=4)
     found = composites(world, candidates(scores), draws)
     units = world.tumour.sums.units
-    healthy, _ = people(world.healthy.shown)
+    healthy, _ = world.healthy.shown.people
     plain = score(cells, indication)
     fell_back = drew_anew = 0
     for b in range(4):
@@ -189,7 +189,7 @@ def test_a_vital_cell_type_as_high_as_the_tumour_is_not_intended(kit, prepare):
 def test_everyone_once_is_the_score_itself(kit, prepare):
     _, world, scores = prepare(varied(kit))
     patients = np.nonzero(world.tumour.counted.any(axis=1))[0][None]
-    healthy, _ = people(world.healthy.shown)
+    healthy, _ = world.healthy.shown.people
     for donors in (None, np.ones((1, len(healthy)), dtype=np.int64)):
         found = composites(world, candidates(scores), Draws(patients, donors))[:, 0]
         wanted = [s.components["composite_score"] for s in scores]
@@ -233,7 +233,7 @@ def test_draws_hold_as_many_of_each_atlas_as_there_are(kit, prepare):
     assert ((atlas == "tumour2").sum(axis=1) == 3).all()
     few = int(np.nonzero(units["n_cells"] < 20)[0][0])
     assert few not in draws.patients
-    healthy, unit = people(world.healthy.shown)
+    healthy, unit = world.healthy.shown.people
     of_normal = np.array([a == "normal" for a, _ in healthy])
     assert (draws.donors[:, of_normal].sum(axis=1) == 5).all()
     assert (draws.donors[:, ~of_normal].sum(axis=1) == 3).all()
