@@ -1,67 +1,85 @@
 """The acceptance tests on many worlds: ``python tests/benchmarks/acceptance.py [seeds]``.
 
-Writes acceptance.md beside this file: every check on ten seeds, and those whose answer may
-differ with the atlas on ten seeds, three dispersions and three healthy atlases, with and
-without patients who lost an antigen. Nothing is tuned to it; a rate below ten stays as it is.
+Writes acceptance.md beside this file: every check on ten seeds, in the specification's own
+simulation and in the demonstration's world; the order of the antigens with one difference
+between the two at a time; and the checks whose answer may differ with the atlas on three
+dispersions and three healthy atlases. Nothing is tuned to it; a rate below ten stays as it is.
 """
 
-import contextlib
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from acceptance_checks import BY_ATLAS, CHECKS, Case
-from worlds import ATLASES, add_up, no_escape
+from acceptance_checks import BY_ATLAS, BY_DEPARTURE, CHECKS, Case
+from worlds import ATLASES, DEMONSTRATION, DEPARTURES, PLAIN
 
-from targetscore.simulate import World
+WHY: list[str] = []
 
 DISPERSIONS = (0.7, 2.0, 6.0)
 SEEDS = 10
-GENES = 500
+SETTINGS = {"specification": PLAIN, "demonstration": DEMONSTRATION}
+TITLES = {check: title for _, title, check in CHECKS}
 
 
 def every_check(seeds: range) -> list[str]:
-    """Return a row per check: how many seeds pass, and the figure of the first that does not."""
+    """Return a row per check: seeds that pass in both settings, and what first fails."""
     passed, failing = Counter(), {}
-    for seed in seeds:
-        world = World(seed=seed, genes=GENES)
-        with tempfile.TemporaryDirectory() as folder:
-            case = Case(add_up(world), add_up(world, 0.5, seed), Path(folder))
-            for place, (_, _, check) in enumerate(CHECKS):
-                ok, figure = check(case)
-                passed[place] += ok
-                if not ok:
-                    failing.setdefault(place, f"seed {seed}: {figure}")
+    for name, setting in SETTINGS.items():
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as folder:
+                case = Case(setting.add_up(seed), setting.add_up(seed, thin=0.5), Path(folder))
+                for place, (_, _, check) in enumerate(CHECKS):
+                    ok, figure = check(case)
+                    passed[name, place] += ok
+                    if not ok:
+                        failing.setdefault((name, place), f"{name}, seed {seed}: {figure}")
     return [
-        f"| {number} | {title} | {passed[place]}/{len(seeds)} | {failing.get(place, '')} |"
+        f"| {number} | {title} | "
+        + " | ".join(f"{passed[name, place]}/{len(seeds)}" for name in SETTINGS)
+        + f" | {'; '.join(failing[n, place] for n in SETTINGS if (n, place) in failing)} |"
         for place, (number, title, _) in enumerate(CHECKS)
     ]
 
 
+def by_departure(seeds: range) -> list[str]:
+    """Return a row per setting: seeds that pass the checks that fail in the demonstration."""
+    rows = []
+    for name, setting in DEPARTURES.items():
+        passed: Counter = Counter()
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as folder:
+                case = Case(setting.add_up(seed), setting.add_up(seed, thin=0.5), Path(folder))
+                for check in BY_DEPARTURE:
+                    passed[check] += check(case)[0]
+        counts = " | ".join(f"{passed[check]}/{len(seeds)}" for check in BY_DEPARTURE)
+        rows.append(f"| {name} | {counts} |")
+    return rows
+
+
 def by_atlas(seeds: range) -> list[str]:
-    """Return a row per check, dispersion and kind of world: seeds that pass, by atlas."""
-    titles = {check: title for _, title, check in CHECKS}
+    """Return a row per check, dispersion and setting: seeds that pass, by atlas."""
     passed: Counter = Counter()
     for dispersion in DISPERSIONS:
-        for escape in (True, False):
+        for name, setting in SETTINGS.items():
             for seed in seeds:
-                world = World(seed=seed, genes=GENES, dispersion=dispersion)
-                with contextlib.nullcontext() if escape else no_escape():
-                    sums = add_up(world)
                 with tempfile.TemporaryDirectory() as folder:
-                    case = Case(sums, None, Path(folder))
+                    case = Case(setting.add_up(seed, dispersion), None, Path(folder))
                     for check in BY_ATLAS:
                         for atlas in ATLASES:
-                            passed[check, dispersion, escape, atlas] += check(case, atlas)[0]
+                            passed[check, dispersion, name, atlas] += check(case, atlas)[0]
     return [
-        f"| {titles[check]} | {dispersion:g} | {'yes' if escape else 'no'} | "
-        + " | ".join(f"{passed[check, dispersion, escape, a]}/{len(seeds)}" for a in ATLASES)
+        f"| {TITLES[check]} | {dispersion:g} | {name} | "
+        + " | ".join(f"{passed[check, dispersion, name, a]}/{len(seeds)}" for a in ATLASES)
         + " |"
         for check in BY_ATLAS
         for dispersion in DISPERSIONS
-        for escape in (True, False)
+        for name in SETTINGS
     ]
+
+
+def _head(*names: str) -> list[str]:
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
 def markdown(seeds: range) -> str:
@@ -74,16 +92,32 @@ def markdown(seeds: range) -> str:
             " authors of the rules, with the expected order known: a regression test, not"
             " validation. Weights were not changed for it.",
             "",
-            "## Every check, dispersion 2, whole atlas, two patients lost an antigen",
+            "Specification: the simulation of its section C8, with the truth as given, 8 patients,"
+            " 5 healthy donors, 4,000 UMI in every kind of cell (masked genes left out; the"
+            " specification does not state it, its reference vectors have 3,000 to 5,000)."
+            " Demonstration: the world of the embedded demo, which adds differences between"
+            " donors, free RNA, doublets, two patients who lost an antigen, and cells with as few"
+            " as 1,000 UMI.",
             "",
-            "| test | what | seeds that pass | first failure |",
-            "|---|---|---|---|",
+            "## Every check, dispersion 2, whole atlas",
+            "",
+            *_head("test", "what", *SETTINGS, "first failure"),
             *every_check(seeds),
+            "",
+            "## One departure at a time",
+            "",
+            "Dispersion 2, whole atlas: what of the demonstration makes which check fail.",
+            "",
+            *_head("the specification's simulation and", *(TITLES[c] for c in BY_DEPARTURE)),
+            *by_departure(seeds),
+            "",
+            "## Why checks fail",
+            "",
+            *WHY,
             "",
             "## By dispersion and healthy atlas",
             "",
-            f"| what | dispersion | antigen loss | {' | '.join(ATLASES)} |",
-            "|---" * (3 + len(ATLASES)) + "|",
+            *_head("what", "dispersion", "world", *ATLASES),
             *by_atlas(seeds),
             "",
         ]

@@ -1,5 +1,7 @@
 """Light-chain calls of one patient's real plasma cells; nothing is said about prevalence."""
 
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -7,9 +9,11 @@ import pytest
 import scipy.sparse as sp
 
 from targetscore.config import AtlasRow, load_registry
+from targetscore.contracts import COMPONENTS, RANKING
 from targetscore.errors import AtlasError
 from targetscore.genes import is_masked, load_genes
 from targetscore.ingest import Ingested, ingest_atlas
+from targetscore.io import read_table
 
 pytestmark = [pytest.mark.realdata, pytest.mark.xdist_group("realdata")]
 
@@ -113,3 +117,39 @@ def test_leukaemia_without_immunoglobulin_genes_is_refused(realdata, in_reposito
     genes = load_genes("config/knowledge")
     with pytest.raises(AtlasError, match=r"=light_chain cannot be used: IGKC; IGLC2 and IGLC3 not"):
         ingest_atlas(row, str(realdata / "aml_van_galen"), genes, "r.tsv", read_matrix=False)
+
+
+@pytest.mark.workflow
+def test_the_run_sees_the_clone_higher_and_lower_than_its_counterpart(real_run, counts, truth):
+    path = real_run[0] / "results/score/myeloma_clone/components.parquet"
+    found = read_table(path, COMPONENTS).astype({"antigen": str}).set_index("antigen")
+    size = counts[[not is_masked(g) for g in counts.index]].sum()
+    for gene, sign in (("TNFRSF17", 1), ("GPRC5D", 1), ("CD19", -1)):
+        clone, normal = (
+            np.log2(1e6 * counts.loc[gene, own].sum() / size[own].sum() + 10)
+            for own in (truth, ~truth)
+        )
+        fold = found.loc[gene, "log_fold_change_counterpart"]
+        assert fold == pytest.approx(clone - normal, abs=1e-9)
+        assert sign * fold > 0
+
+
+@pytest.mark.workflow
+def test_twenty_cells_of_one_patient_rank_nothing_and_claim_no_prevalence(real_run):
+    folder = real_run[0] / "results/score/myeloma_clone"
+    ranking = read_table(folder / "ranking.parquet", RANKING).astype({"status": str})
+    assert set(ranking["status"]) == {"incomplete"}
+    assert ranking["rank"].isna().all()
+    assert ranking["composite_score"].isna().all()
+    assert set(ranking["evidence_grade"].astype(str)) == {"D"}
+    assert set(ranking["n_patients"]) == {1}
+    assert set(ranking["n_replicates"]) == {0}
+    components = read_table(folder / "components.parquet", COMPONENTS)
+    # One patient says next to nothing of the next one: the interval over patients is wide.
+    width = components["fraction_expressing_upper"] - components["fraction_expressing_lower"]
+    seen = components["fraction_expressing"].between(0.05, 0.95)
+    assert seen.any()
+    assert (width[seen] > 0.5).all()
+    page = (real_run[0] / "results/report/myeloma_clone.html").read_text()
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    assert "No antigen could be ranked" in text

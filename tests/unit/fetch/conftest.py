@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from targetscore.config import AtlasRow
+from targetscore.errors import FetchError
 from targetscore.fetch import Fetched, Patience, Progress, fetch_atlas
 
 REGISTRY = "config/atlases.tsv"
@@ -231,10 +232,26 @@ def tools() -> Any:
     class Tools:
         registry = REGISTRY
         patience = PATIENCE
+        weak = Patience(tries=1, timeout=2.0)
 
         @staticmethod
         def sha(data: bytes) -> str:
             return hashlib.sha256(data).hexdigest()
+
+        @staticmethod
+        def names(tmp_path: Path) -> list[str]:
+            """Return the names of the files of the atlas."""
+            folder = tmp_path / "atlas"
+            return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+        @staticmethod
+        def wrong(caught: pytest.ExceptionInfo[FetchError]) -> str:
+            """Return what the only problem says is wrong; it has file, place and remedy."""
+            (problem,) = caught.value.problems
+            assert problem.file == REGISTRY
+            assert problem.place.startswith("atlas demo, ")
+            assert problem.remedy
+            return problem.wrong
 
     Tools.serve = staticmethod(serve)  # type: ignore[attr-defined]
     Tools.serve_empty = staticmethod(serve_empty)  # type: ignore[attr-defined]
