@@ -58,7 +58,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         free = shutil.disk_usage(final.parent).free
         wrong = f"cannot be written: {error.strerror or error} ({free:,} bytes are free)"
-        remedy = "make room there, then run again: finished files are kept"
+        limit = ", or raise the limit on the size of a file (ulimit -f)"
+        also = limit if error.errno == errno.EFBIG else ""
+        remedy = f"make room there{also}, then run again: finished files are kept"
         raise StorageError.one(final, "", wrong, remedy) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -38,17 +38,7 @@ class AntigenScore:
 
 
 def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
-    """Score one antigen.
-
-    Parameters
-    ----------
-    world
-        What all antigens share.
-    gene
-        The antigen.
-    column
-        Its column in the evidence arrays.
-    """
+    """Score one antigen; parameters as for ``parts_of``."""
     parts = parts_of(world, gene, column)
     curated, safety, gaps = parts.curated, parts.safety, parts.gaps
     literature, shedding = curated.literature, curated.shedding

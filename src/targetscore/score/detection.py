@@ -90,21 +90,20 @@ def beta_parameters(
 
 
 def balanced(cells: ArrayLike) -> Floats:
-    """Return how much of each donor's cells may count, so that nobody holds more than half (C9).
+    """Return how many of each patient's cells may count: nobody holds more than half (C9).
 
-    Of three donors or more, one with more than half of all cells counts as many as the next
-    largest; a tissue is then no better known for the depth of one person's sample, and ten
-    copies of that person's cells say what one copy says (D13).
+    Of three patients or more, one with more than half of all cells counts as many as the next
+    largest; ten copies of that person's cells then say what one copy says (D13).
 
     Parameters
     ----------
     cells
-        Cells of each donor, shape ``(n_donors, ...)``.
+        Cells of each patient, shape ``(n_patients, ...)``.
 
     Returns
     -------
     numpy.ndarray
-        0–1, same shape; 1 for all but that donor.
+        Share of them that counts, 0–1, same shape; 1 for all but that patient.
     """
     n = np.asarray(cells, dtype=np.float64)
     whole = np.ones(n.shape)
@@ -128,8 +127,9 @@ def healthy_parameters(
         Cells in which the gene was measured, same shape.
     counted
         Whether the donor has enough cells to count as one, same shape. Others add their
-        cells to the posterior but do not help to estimate the spread between donors. One
-        who holds most cells of those who count is held back as ``balanced`` says.
+        cells to the posterior but do not help to estimate the spread between donors.
+        Nobody is held back as ``balanced`` does it with patients: fewer cells of a donor in
+        whom a tissue shows the antigen would turn a concern into a possible one.
 
     Returns
     -------
@@ -141,8 +141,6 @@ def healthy_parameters(
     k = np.asarray(positive, dtype=np.float64)
     n = np.asarray(cells, dtype=np.float64)
     use = np.asarray(counted, dtype=bool)
-    share = balanced(np.where(use, n, 0.0))
-    k, n = k * share, n * share
     _, _, found = moment_precision(np.where(use, k, 0.0), np.where(use, n, 0.0))
     known = np.isfinite(found) & (use.sum(axis=0) >= MIN_DONORS_FOR_PRECISION)
     precision = np.where(known, np.clip(found, *_PRECISION_RANGE), DEFAULT_PRECISION)

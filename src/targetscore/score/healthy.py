@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.config import Scoring
@@ -17,12 +16,10 @@ from targetscore.score.donors import (
     HealthyDonors,
     counted_donors,
     group_posteriors,
-    healthy_donors,
 )
-from targetscore.score.load import Profiles
 from targetscore.score.safety import ASSESSED_VERDICTS, harm, verdicts
 from targetscore.score.specificity import log2_cpm
-from targetscore.score.tiers import Tier, TierRow
+from targetscore.score.tiers import Tier
 
 
 @dataclass(frozen=True)
@@ -107,38 +104,6 @@ class Healthy:
         return np.array([g.tier for g in self.groups], dtype=np.int64)
 
 
-def healthy_evidence(
-    profiles: Profiles,
-    healthy: pd.DataFrame,
-    genes: Sequence[str],
-    rows: list[TierRow],
-    tiers: Mapping[int, Tier],
-    tolerated: frozenset[str],
-    scoring: Scoring,
-) -> Healthy:
-    """Estimate expression, harm and verdict of every gene in every healthy group.
-
-    Parameters
-    ----------
-    profiles
-        What was read.
-    healthy
-        Groups of healthy donors.
-    genes
-        Ensembl ids of the panel.
-    rows, tiers
-        Tissue tiers as they apply, and the thresholds of each tier.
-    tolerated
-        Cell Ontology ids of lineages that may be lost.
-    scoring
-        Parameters; a donor below ``min_cells_donor`` cells or ``min_library_donor`` UMI per
-        cell adds cells to the posterior but is no donor. Where no donor has so many, the mean
-        CPM is over all that have cells.
-    """
-    donors = healthy_donors(profiles, healthy, genes, rows, tolerated, scoring.ambient_fraction)
-    return summarise(donors, tiers, scoring)
-
-
 def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring) -> Healthy:
     """Estimate expression, harm and verdict from what donors show; columns stay apart.
 
@@ -149,7 +114,8 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
     tiers
         Thresholds of each tier.
     scoring
-        Parameters, as for ``healthy_evidence``.
+        Parameters. Units that ``counted_donors`` does not count add their cells to the
+        posterior but are no donors; where none counts, the mean CPM is over all with cells.
     """
     sums, groups = shown.sums, shown.groups
     cpm, counted = sums.cpm, counted_donors(sums, scoring)

@@ -12,7 +12,8 @@ from targetscore.genes import Gene, GeneTable, resolve_panel
 from targetscore.knowledge import Knowledge
 from targetscore.score.cohorts import companions, healthy_groups, lineages, patient_groups
 from targetscore.score.curated import Curated, Percentile, blinded, curated_of
-from targetscore.score.healthy import Healthy, healthy_evidence
+from targetscore.score.donors import healthy_donors
+from targetscore.score.healthy import Healthy, summarise
 from targetscore.score.load import (
     AtlasProfile,
     Profiles,
@@ -120,15 +121,15 @@ def tumour_of(inputs: Inputs) -> Tumour:
 def healthy_of(inputs: Inputs) -> Healthy:
     """Build the healthy evidence."""
     read, indication = inputs.profiles, inputs.indication
-    return healthy_evidence(
+    donors = healthy_donors(
         read,
         healthy_groups(read.groups, indication),
         [g.gene_id for g in inputs.panel],
         _rows_of(inputs),
-        inputs.tiers,
         lineages(indication).tolerated,
-        inputs.scoring,
+        inputs.scoring.ambient_fraction,
     )
+    return summarise(donors, inputs.tiers, inputs.scoring)
 
 
 def _rows_of(inputs: Inputs) -> list[TierRow]:

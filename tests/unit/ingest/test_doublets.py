@@ -86,6 +86,14 @@ def test_order_of_rows_and_interleaving_change_nothing(world, scored):
         assert back[column].equals(scored[column].set_axis(back.index)), column
 
 
+def test_threads_change_no_bit(world, scored):
+    from threadpoolctl import threadpool_limits
+
+    for threads in (1, 4):
+        with threadpool_limits(threads):
+            assert db.score_doublets(world[0], blocks_of(world[1])).equals(scored)
+
+
 def test_rejected_cells_take_no_part(world, scored):
     cells, counts, _ = world
     padded = sp.vstack([sp.csr_matrix(np.full((40, 300), 9)), counts], format="csr")

@@ -103,6 +103,7 @@ def test_a_file_that_may_not_grow(undisturbed, name, share, tmp_path):
     assert run.returncode == 3, run.stderr
     assert "cannot be written" in run.stdout
     assert "→ make room there" in run.stdout
+    assert "ulimit -f" in run.stdout
     assert all(p.name in undisturbed for p in tmp_path.iterdir())
     assert name not in results(tmp_path)
 

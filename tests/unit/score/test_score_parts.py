@@ -13,7 +13,7 @@ from targetscore.score import shedding as sh
 from targetscore.score.composite import composite_score, evidence_grade, ranks
 from targetscore.score.coverage import coverage_score, share_above_half, tenth_percentile
 from targetscore.score.safety import class_factor, gap_penalty, harm, verdicts, worst_verdict
-from targetscore.score.specificity import pair_auc, tau, tau_level
+from targetscore.score.specificity import group_aucs, pair_auc, tau, tau_level
 from targetscore.score.surface import surface_confidence
 
 levels = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12)
@@ -37,6 +37,18 @@ def test_auc_leaves_out_donors_without_a_value():
     assert pair_auc([3.0, nan], [1.0, nan, 5.0]) == pytest.approx(0.5)
     assert np.isnan(pair_auc([nan], [1.0]))
     assert pair_auc(np.array([[2.0, 0.0]]), np.array([[1.0, 1.0]])).tolist() == [1.0, 0.0]
+
+
+level = st.one_of(st.just(float("nan")), st.integers(0, 3).map(float))
+
+
+@given(st.lists(level, max_size=6), st.lists(st.tuples(level, st.integers(0, 3)), min_size=1))
+def test_aucs_of_groups_are_those_of_each_group(tumour, donors):
+    values, group = (np.array(x) for x in zip(*donors, strict=True))
+    found = group_aucs(tumour, values, group)
+    for g in range(group.max() + 1):
+        wanted = pair_auc(tumour, values[group == g])
+        np.testing.assert_array_equal(found[g], wanted)
 
 
 @given(st.lists(st.floats(0, 50), min_size=2, max_size=20))
