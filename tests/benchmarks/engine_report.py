@@ -57,6 +57,8 @@ METHOD = """\
 - dask is pinned in `dask.lock` and installed by `make bench` beside the environment, not in it.
   scanpy 1.11 has no aggregate for dask arrays, hence an indicator matrix per chunk, sums kept
   sparse.
+- Four parts (500 groups; 6,000 groups; inflating and order of rows; the curve) are measured one
+  after the other, or one alone (`--only`) and the others kept. A ratio never spans two parts.
 - Equal: in the first round every entry of every contestant is compared, in the others one
   weighted sum per contestant; Parquet files of all rounds, of one and of two processes, and of
   shuffled rows have the same bytes; the groups of the largest atlas equal those they repeat.
