@@ -17,7 +17,7 @@ from targetscore.report import ReportData, render_report
 
 sys.path.insert(0, str(Path(__file__).parent))
 import invented_tables as tables
-from invented_tables import ANTIGENS, CLOSING, LONG, SCRIPT, TABLES, TURNED
+from invented_tables import CLOSING, LONG, SCRIPT, TABLES, TURNED
 
 QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
 WATCH = """
@@ -26,13 +26,17 @@ document.addEventListener("securitypolicyviolation", e => violations.push(e.viol
 """
 
 
-def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = True) -> ReportData:
+def build_report(
+    n_groups: int = 40, n_patients: int = 12, simulated: bool = True, n_antigens: int = 6
+) -> ReportData:
     """Invent a report that keeps every contract; equal arguments give equal data."""
     rng = np.random.default_rng(7)
-    antigens = [(f"ENSG{k:011d}", a[0]) for k, a in enumerate(ANTIGENS)]
+    panel = tables.panel(n_antigens)
+    antigens = [(f"ENSG{k:011d}", a[0]) for k, a in enumerate(panel)]
     evidence = tables.evidence(rng, antigens, n_groups).reindex(columns=EVIDENCE.names)
-    components = tables.components(evidence).reindex(columns=COMPONENTS.names)
-    components["n_patients_escaping"] = components["n_patients_escaping"].astype("Int64")
+    components = tables.components(evidence, panel).reindex(columns=COMPONENTS.names)
+    for column in ("n_patients_escaping", "n_patients_escape_untold"):
+        components[column] = components[column].astype("Int64")
     ranking = tables.ranking(components, simulated)
     data = ReportData(
         name="demo_disease",
@@ -47,7 +51,7 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
                 },
                 "healthy": {"atlases": ["demo_healthy"]},
                 "tolerated": {"cell_types": ["B cell"], "reason": "replaceable by antibodies"},
-                "candidates": {"panel": [a[0] for a in ANTIGENS]},
+                "candidates": {"panel": [a[0] for a in panel]},
                 "notes": ["Most patients were treated before. " + SCRIPT],
             }
         ),
@@ -71,6 +75,9 @@ def build_report(n_groups: int = 40, n_patients: int = 12, simulated: bool = Tru
                     *("tier", "meaning", "alert_fraction", "saturation_fraction"),
                     *("saturation_cpm", "weight", "source", "status"),
                 ],
+            ),
+            antigens=pd.DataFrame(
+                [("CD38", "toxic_control"), ("TNFRSF17", "primary")], columns=["symbol", "role"]
             ),
             tissue_tiers=tables.tissue_tiers(evidence),
             healthy_literature=tables.healthy_literature(evidence),

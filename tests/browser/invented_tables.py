@@ -24,7 +24,17 @@ SOURCES = (
     "Roe 2021 <b> [mixed]",
     "prior knowledge",
 )
-TISSUES = ("bone marrow", "blood", "spleen", "lung", "liver", "colon", "skin", "brain", "heart")
+TISSUES = {
+    "bone marrow": "UBERON:0002371",
+    "blood": "UBERON:0000178",
+    "spleen": "UBERON:0002106",
+    "lung": "UBERON:0002048",
+    "liver": "UBERON:0002107",
+    "colon": "UBERON:0001155",
+    "skin": "label:skin",
+    "brain": "UBERON:0000955",
+    "heart": "UBERON:0000948",
+}
 BLIND = ("brain", "heart")
 TABLES = (
     *("evidence", "toxicity", "coverage", "shedding"),
@@ -43,10 +53,16 @@ ANTIGENS = (
 )
 
 
+def panel(n):
+    """Return this many antigens: the six named ones, then others like them."""
+    more = [(f"GENE{i}", f"Gene {i}", 0.6 - 0.01 * (i % 50), "ranked") for i in range(6, n)]
+    return [*ANTIGENS, *more][:n]
+
+
 def evidence(rng, antigens, n_groups):
     rows = []
     for g in range(n_groups):
-        tissue = TISSUES[g % len(TISSUES)]
+        tissue = list(TISSUES)[g % len(TISSUES)]
         klass = list(CLASSES)[g % len(CLASSES)]
         name = {0: SCRIPT, 10: TURNED, 20: LONG, 30: CLOSING}.get(g, f"cell type {g:03d}")
         blind = tissue in BLIND or g % 13 == 5
@@ -74,7 +90,7 @@ def evidence(rng, antigens, n_groups):
                 {
                     "gene_id": gene_id,
                     "antigen": symbol,
-                    "tissue_id": f"UBERON:{TISSUES.index(tissue):07d}",
+                    "tissue_id": TISSUES[tissue],
                     "tissue": tissue,
                     "cell_type_id": f"CL:{g:07d}",
                     "cell_type": name,
@@ -160,7 +176,8 @@ def toxicity(evidence):
 
 def coverage(rng, antigens, n_patients):
     rows = []
-    for k, (gene_id, symbol) in enumerate(antigens):
+    for i, (gene_id, symbol) in enumerate(antigens):
+        k = i % len(ANTIGENS)
         for p in range(n_patients):
             n_cells = 9 if p == 3 else 120 + 11 * p
             share = float(rng.beta(5 - k * 0.8, 1 + k))
@@ -177,6 +194,12 @@ def coverage(rng, antigens, n_patients):
                     "fraction_corrected_dispersed": min(1.0, share * 1.1),
                     "fraction_corrected_even": share * 0.9,
                     "fraction": None if symbol == "SDC1" else share,
+                    "fraction_lower": None if symbol == "SDC1" else share * 0.9,
+                    "fraction_upper": None
+                    if symbol == "SDC1"
+                    else 1.0
+                    if symbol != "GPRC5D" and p % 5 == 0
+                    else min(1.0, share * 1.07),
                     "identifiable": symbol == "GPRC5D" or bool(p % 5),
                     "cpm": share * 400,
                     "counted": n_cells >= 20,
@@ -209,10 +232,11 @@ def shedding(antigens):
     )
 
 
-def components(evidence):
+def components(evidence, antigens=ANTIGENS):
     weights = Scoring().composite_weights
     rows = []
-    for k, (symbol, display, level, status) in enumerate(ANTIGENS):
+    for i, (symbol, display, level, status) in enumerate(antigens):
+        k = i % len(ANTIGENS)
         own = evidence[evidence["antigen"] == symbol]
         worst = own[~own["tolerated"]].sort_values("harm", ascending=False).iloc[0]
         complete = status == "ranked"
@@ -228,7 +252,7 @@ def components(evidence):
             )
         rows.append(
             {
-                "gene_id": f"ENSG{k:011d}",
+                "gene_id": f"ENSG{i:011d}",
                 "antigen": symbol,
                 "display": display,
                 "status": status,
@@ -262,6 +286,8 @@ def components(evidence):
                 "log10_residual_cells": 12 + float(np.log10(1 - level)),
                 "log10_on_target_cells": 12 + float(np.log10(level)),
                 "n_patients_escaping": k,
+                "n_patients_escape_untold": k % 2,
+                "patients_escape_untold": "P05" if k % 2 else None,
                 "detection_gap_thinned": 0.31 - 0.15 * k,
                 **{f"log_fold_change_tier{t}": 4.2 - 2 * k + 0.3 * t for t in (1, 2, 3, 4)},
                 "tumour_median_cpm": 812.345 / (k + 1),

@@ -14,6 +14,7 @@ import pytest
 from targetscore import io
 from targetscore.contracts import RANKING
 from targetscore.report import IndexEntry, render_index, render_report
+from targetscore.report.render import embedded
 
 
 class Elements(HTMLParser):
@@ -104,13 +105,35 @@ def test_embedded_tables_equal_the_files(data, elements, tmp_path, stage_tables)
     code = next(c for _, a, c in elements.code if a.get("id") == "tables")
     tables = json.loads(zlib.decompress(base64.b64decode(code)))
     assert set(tables) == set(stage_tables)
-    for name, text in tables.items():
+    for name, columns in tables.items():
         io.write_tsv(getattr(data, name), tmp_path / name)
-        assert text.encode() == (tmp_path / name).read_bytes()
+        assert put_together(columns).encode() == (tmp_path / name).read_bytes()
 
 
-def test_six_antigens_by_a_hundred_cell_types_stay_below_a_megabyte(invented):
-    assert len(render_report(invented(n_groups=100, n_patients=40)).encode()) < 1_000_000
+def put_together(columns):
+    """As the page does it."""
+    lines = zip(*(c.split("\n") for c in columns), strict=True)
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("value", ["a\tb", "a\nb", "\n", '"', "a\r\nb", ""])
+def test_a_value_that_breaks_lines_survives_embedding(value):
+    table = pd.DataFrame({"a": [value, "x"], "b": [1, 2]})
+    (columns,) = json.loads(zlib.decompress(base64.b64decode(embedded({"t": table})))).values()
+    assert put_together(columns) == io.tsv_text(table)
+
+
+@pytest.mark.parametrize(
+    ("n_antigens", "n_groups", "n_patients", "most"), [(6, 100, 40, 1e6), (50, 150, 20, 3e6)]
+)
+def test_a_page_stays_small(invented, n_antigens, n_groups, n_patients, most):
+    data = invented(n_groups=n_groups, n_patients=n_patients, n_antigens=n_antigens)
+    page = render_report(data)
+    table = re.search(r'<table id="dotplot".*?</table>', page, flags=re.S)[0]
+    assert len(re.findall(r'<th scope="col">(?=<a|<bdi>)', table)) == n_antigens
+    assessed = data.evidence[data.evidence["verdict"] != "not_assessed"]
+    assert table.count("<circle") == len(assessed)
+    assert len(page.encode()) < most
 
 
 def test_invented_data_is_named_in_title_and_every_caption(html):
@@ -168,7 +191,10 @@ def test_a_long_panel_is_cut_in_the_page_but_not_in_the_ranking(data):
     page = render_report(dataclasses.replace(data, components=many, ranking=ranking))
     assert page.count('<section class="dossier"') == 16
     assert page.count('<tr data-antigen="GENE') == 30
-    assert "The first" in page
+    assert "Dossiers are given for the first" in page
+    table = re.search(r'<table id="dotplot".*?</table>', page, flags=re.S)[0]
+    assert table.count('<th scope="col"><bdi>BCMA</bdi></th>') == 14
+    assert table.count('<th scope="col"><a href="#antigen-GENE') == 16
 
 
 def test_a_score_that_does_not_follow_from_its_parts_is_exposed(data, html):
@@ -188,7 +214,14 @@ def test_the_index_links_each_report_beside_it(data, invented):
         ]
     )
     links = [a["href"] for t, a in Elements(page).tags if t == "a"]
-    assert links == ["demo_disease.html", "measured_disease.html"]
+    assert [link for link in links if "#" not in link] == [
+        "demo_disease.html",
+        "measured_disease.html",
+    ]
+    targets = [link.split("#")[1] for link in links if link.startswith("demo_disease.html#")]
+    assert len(targets) == 3
+    report = render_report(data)
+    assert all(f'<section class="dossier" id="{target}"' in report for target in targets)
     assert "Myeloma &lt;b&gt;" in page
     assert page.count('<strong class="sim">SIMULATED DATA</strong></td>') == 1
     assert "<td>measured</td>" in page

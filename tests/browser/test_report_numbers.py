@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from targetscore.contracts import COMPONENTS, COVERAGE, INTERVAL_CAVEATS, RANKING
+from targetscore.report.figures import radius
+from targetscore.report.text import VERDICT_WORDS, rounded
 
 pytestmark = pytest.mark.browser
 BOUNDS = "told as how many patients are lower bounds"
@@ -15,17 +17,23 @@ UNDRAWN = {
     "components": {
         "n_identifiable": BOUNDS,
         "n_patients_escaping": "the strips name them, and who cannot be said",
+        "n_patients_escape_untold": "the strips name them",
     },
     "evidence": {
         "fraction_observed": "n_detected of n_cells is told",
         "median_cpm": "the mean decides about harm and is drawn",
         "q75_log2_cpm": "enters the fold change, which is drawn",
     },
+    "robustness": {
+        "composite_score": "other analyses are compared by rank: their composites differ in scale"
+    },
 }
 DRAWN_IN = {
     "ranking": ("#ranking", ".dossier .standing"),
     "components": ("#ranking", "#residual", ".dossier .calc", ".dossier .facts"),
     "coverage": (".dossier .by-patient",),
+    "robustness": ("#scenarios",),
+    "outranks": (".dossier .standing",),
     "evidence": (".dossier table:not(.by-patient)",),
     "toxicity": (".dossier table:not(.by-patient)",),
     "shedding": (".dossier table:not(.by-patient)",),
@@ -207,13 +215,16 @@ def test_patients_of_a_dossier_equal_the_table(opened, address, data):
     heads, rows = table.evaluate(
         """t => [[...t.tHead.rows[0].cells].slice(1).map(c => c.dataset.column),
           [...t.tBodies[0].rows].map(r => [...r.cells].slice(1).map(
-            c => c.querySelector("[data-value]").dataset.value))]"""
+            c => [...c.querySelectorAll("[data-value]")].map(v => v.dataset.value)))]"""
     )
     own = data.coverage[data.coverage["antigen"] == "GPRC5D"].sort_values("donor")
     assert len(rows) == len(own) == 12
     for cells, (_, patient) in zip(rows, own.iterrows(), strict=True):
-        for name, value in zip(heads, cells, strict=True):
-            assert same(None if value == "NA" else float(value), patient[name]), name
+        names = [name.split() for name in heads]
+        assert ["fraction_lower", "fraction_upper"] in names
+        for columns, values in zip(names, cells, strict=True):
+            for name, value in zip(columns, values, strict=True):
+                assert same(None if value == "NA" else float(value), patient[name]), name
 
 
 def test_clones_and_selection_are_told_and_escaped(opened, address, data):
@@ -325,23 +336,71 @@ def test_patients_below_the_threshold_are_named(opened, address, data):
 def test_every_assessed_group_is_marked_by_its_state(opened, address, data):
     page = opened(address)
     marks = page.evaluate(
-        """() => [...document.querySelectorAll("#dotplot svg.m")].map(s => [
-          s.querySelector("title").textContent,
+        """() => [...document.querySelectorAll("#dotplot td svg")].map(s => [
+          s.nextElementSibling.textContent,
           s.querySelector("use") ? "gap" : s.querySelector("path") ? "zero" : "dot",
-          s.querySelector("circle")?.dataset.value])"""
+          s.querySelector("circle")?.getAttribute("r")])"""
     )
     measured = data.evidence[data.evidence["verdict"] != "not_assessed"]
     assert len(measured) > 100
     zero = measured[measured["n_detected"] == 0]
     dots = measured[measured["n_detected"] > 0]
 
-    def values(state):
-        return sorted(float(v) for _, s, v in marks if s == state)
+    def sizes(state):
+        return sorted(float(r) for _, s, r in marks if s == state)
 
-    assert values("dot") == sorted(dots["fraction_expressing"])
-    assert values("zero") == sorted(zero["fraction_expressing_upper"])
+    assert sizes("dot") == [round(radius(f), 1) for f in sorted(dots["fraction_expressing"])]
+    rings = [max(3.0, radius(f)) for f in sorted(zero["fraction_expressing_upper"])]
+    assert sizes("zero") == [round(r, 1) for r in rings]
     assert all("donors" in t and "cells" in t for t, s, _ in marks if s != "gap")
     assert all("not assessed" in t for t, s, _ in marks if s == "gap")
+
+
+def test_the_words_of_each_mark_are_the_figures_of_the_table(opened, address, data):
+    """Each mark stands in the row of its group and the column of its antigen."""
+    page = opened(address)
+    names, rows = page.evaluate(
+        """() => { const t = document.getElementById("dotplot");
+          const rows = [...t.tBodies].flatMap(b => [...b.rows].slice(1).map(r =>
+            [b.rows[0].textContent, ...[...r.cells].map(c =>
+              c.querySelector("svg") ? c.querySelector("span").textContent : c.textContent)]));
+          return [[...t.tHead.rows[0].cells].slice(3).map(c => c.textContent), rows]; }"""
+    )
+    order = data.ranking["display"].tolist()
+    assert names == order
+    seen = 0
+    genes = data.ranking["gene_id"].tolist()
+    own = data.evidence[data.evidence["verdict"] != "not_assessed"]
+    by = {
+        (r.tissue, r.cell_type, r.suspension == "nucleus", r.gene_id): r for r in own.itertuples()
+    }
+    for tissue, cell_type, tier, size, *marks in rows:
+        nuclei = "nuclei" in cell_type
+        name = re.sub(r" (nuclei, tolerated|nuclei|tolerated)$", "", cell_type)
+        for gene, words in zip(genes, marks, strict=True):
+            row = by.get((tissue, name, nuclei, gene))
+            if row is None:
+                assert words.startswith("not assessed")
+                continue
+            seen += 1
+            assert tier == str(row.tier)
+            if row.n_detected:
+                low, high = row.fraction_expressing_lower, row.fraction_expressing_upper
+                spread = f"{rounded(low, 'percent')}–{rounded(high, 'percent')}"
+                wanted = f"{rounded(row.fraction_expressing, 'percent')} ({spread}), "
+                wanted += f"{rounded(row.mean_cpm, 'amount')} CPM; "
+            else:
+                bound = rounded(row.fraction_expressing_upper, "percent")
+                wanted = f"no positive cell; upper bound {bound}; "
+            wanted += f"{VERDICT_WORDS[row.verdict]}; {row.n_donors} donors, {row.n_cells} cells"
+            assert words == wanted
+            spans = zip(
+                size.replace("\u202f", "").split(" / "), (row.n_donors, row.n_cells), strict=True
+            )
+            for shown, n in spans:
+                ends = [int(v) for v in shown.split("–")]
+                assert ends[0] <= n <= ends[-1]
+    assert seen == len(own)
 
 
 def test_the_dossier_shows_the_parts_that_make_the_score(opened, address, data):

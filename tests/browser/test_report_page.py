@@ -184,7 +184,8 @@ def test_print_has_the_banner_on_every_page_and_opens_all_details(opened, addres
     for inside in (
         "Every patient in numbers",
         "P11",
-        "CPM, donors / cells",
+        "Donors / cells",
+        "The same as a table: worst verdict by organ",
         "Downloads",
     ):
         assert inside in whole

@@ -210,6 +210,13 @@ def test_columns_stand_in_the_order_of_what_matters(html, data):
     ]
 
 
+def test_a_control_is_called_one_where_it_stands(html):
+    assert html.count("control: known toxic") == 1
+    table = re.search(r'<table id="ranking".*?</table>', html, flags=re.S)[0]
+    rows = re.findall(r"<tr data-antigen.*?</tr>", table, flags=re.S)
+    assert ["control: known toxic" in r for r in rows] == ['"CD38"' in r for r in rows]
+
+
 def test_cells_to_check_stand_with_the_verdict_of_this_run(html, data):
     table = re.search(r'<table class="must">.*?</table>', html, flags=re.S)[0]
     assert html.count('<table class="must">') == 1

@@ -1,6 +1,6 @@
 """Draw what was scored: one offline HTML page per indication, and an index.
 
-Files expected: results/score/{indication}/, results/ingest/{atlas}/summary.json and
+Files expected: results/score/{indication}/, results/ingest/{atlas}/{summary,samples}.json and
 results/fetch/{atlas}/manifest.json. Files produced: results/report/.
 """
 
@@ -16,10 +16,23 @@ rule render_report:
         robustness="<results>/score/{indication}/robustness.parquet",
         outranks="<results>/score/{indication}/outranks.parquet",
         summaries=indication_summaries,
+        samples=indication_samples,
         manifests=indication_manifests,
+        levels="<results>/score/{indication}/levels.parquet",
+        references=lambda wildcards: reference_files(
+            wildcards, "<results>/ingest/{reference}/summary.json"
+        ),
+        reference_manifests=lambda wildcards: reference_files(
+            wildcards, "<results>/fetch/{reference}/manifest.json"
+        ),
         knowledge=curated_files,
     output:
-        report="<results>/report/{indication}.html",
+        report=report(
+            "<results>/report/{indication}.html",
+            caption="../report/indication.rst",
+            category="Reports",
+            labels={"indication": "{indication}"},
+        ),
     log:
         "<logs>/render_report/{indication}.log",
     benchmark:
@@ -48,7 +61,12 @@ rule render_index:
             "<results>/report/{indication}.html", indication=sorted(RUN.indications)
         ),
     output:
-        index="<results>/report/index.html",
+        index=report(
+            "<results>/report/index.html",
+            caption="../report/index.rst",
+            category="Reports",
+            labels={"indication": "all: index"},
+        ),
     log:
         "<logs>/render_index.log",
     benchmark:

@@ -18,18 +18,23 @@ TABLES = (
     "ranking",
     "robustness",
     "outranks",
+    "levels",
 )
 
 with log_to(snakemake.log[0]):
     given, read = snakemake.params, snakemake.input
     sums = [from_manifest(read_json(manifest)).sha256 for manifest in read.manifests]
-    summaries = zip(map(read_json, read.summaries), sums, strict=True)
+    looks = map(read_json, read.samples)
+    summaries = zip(map(read_json, read.summaries), looks, sums, strict=True)
+    held = [from_manifest(read_json(path)).sha256 for path in read.reference_manifests]
+    levels = zip(map(read_json, read.references), held, strict=True)
     data = ReportData(
         name=snakemake.wildcards.indication,
         indication=Indication.model_validate(given.indication),
         knowledge=load_knowledge(given.knowledge),
         scoring=Scoring.model_validate(given.scoring),
-        atlases=[summary | {"sha256": sha256} for summary, sha256 in summaries],
+        atlases=[summary | look | {"sha256": sha256} for summary, look, sha256 in summaries],
+        references=[summary | {"sha256": sha256} for summary, sha256 in levels],
         provenance={
             "package_versions": package_versions(),
             "code_fingerprint": given.code,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from targetscore.config.models import Indication, Scoring
+from targetscore.contracts_levels import LEVELS
 
 if TYPE_CHECKING:
     from targetscore.knowledge import Knowledge
@@ -39,9 +40,11 @@ class ReportData:
         One summary per atlas: atlas, kind, simulated, version, url, sha256, licence, doi,
         note, n_cells, n_cells_kept, rejected, n_genes, genes_by_resolution, n_genes_masked,
         malignancy_method, populations, unmapped_cell_types; clones where light chains were
-        called.
+        called; quality and contamination as ``assess_samples`` sums them up.
     provenance
         package_versions, code_fingerprint, config_digest.
+    levels, references
+        Contract ``score/levels`` and a summary per aggregated reference; none without them.
     """
 
     name: str
@@ -58,6 +61,8 @@ class ReportData:
     scoring: Scoring
     atlases: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    levels: pd.DataFrame = field(default_factory=LEVELS.empty)
+    references: Sequence[Mapping[str, Any]] = ()
 
     @property
     def simulated(self) -> bool:

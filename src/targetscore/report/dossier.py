@@ -215,6 +215,11 @@ def _above(
     ]
 
 
+def _silent(row: Row) -> bool:
+    """Tell whether nothing of a toxicity class was assessed and nothing is reported of it."""
+    return not row["n_groups_assessed"] and row["gap_label"] is None and row["factor"] == 1
+
+
 def _curated(table: pd.DataFrame, antigen: Antigen) -> list[dict[str, Any]]:
     return records(table[table["symbol"] == antigen.symbol])
 
@@ -245,6 +250,9 @@ def dossier(
     shedding.sort(key=lambda r: _ITEMS.index(r["item"]))
     own = [r for r in evidence if r["gene_id"] == antigen.gene_id]
     worst = worst_groups(own)
+    own_classes = [
+        {**c, "row": c["cells"][antigen.gene_id]} for c in classes if antigen.gene_id in c["cells"]
+    ]
     patients = records(data.coverage[data.coverage["gene_id"] == antigen.gene_id])
     return {
         "antigen": antigen,
@@ -257,11 +265,9 @@ def dossier(
             antigen.part, data.scoring.composite_weights.model_dump(), data.scoring.part_floor
         ),
         "specificity": specificity(antigen.part, data.scoring.specificity_weights.model_dump()),
-        "classes": [
-            {**c, "row": c["cells"][antigen.gene_id]}
-            for c in classes
-            if antigen.gene_id in c["cells"]
-        ],
+        "classes": [c for c in own_classes if not _silent(c["row"])],
+        "silent": [c for c in own_classes if _silent(c["row"])],
+        "with_intervals": "fraction_lower" in data.coverage,
         "worst": worst,
         "n_assessed": sum(r["verdict"] not in GAPS for r in own),
         "must_check": must_check(data.knowledge, antigen, own),

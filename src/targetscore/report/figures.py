@@ -43,31 +43,31 @@ def radius(fraction: float) -> float:
     return max(_SMALLEST, RADIUS * math.cbrt(fraction))
 
 
-def dot(fraction: float, cpm: float | None, title: str) -> Markup:
-    """Draw a measured group: size is the expressing fraction, colour the mean CPM."""
-    return Markup(
-        '<svg class="m" viewBox="-11 -11 22 22" role="img"><title>{}</title>'
-        '<circle class="c{}" r="{:.1f}" data-value="{!r}"/></svg>'
-    ).format(title, colour_class(cpm), radius(fraction), float(fraction))
+def _short(length: float) -> str:
+    return f"{length:.1f}".removesuffix(".0")
 
 
-def ring(upper: float, title: str) -> Markup:
+def dot(fraction: float, cpm: float | None) -> Markup:
+    """Draw a measured group: size is the expressing fraction, colour the mean CPM.
+
+    The middle of a mark is its origin, which the style sheet puts into the middle of the cell;
+    the words stand beside it. Both hold for :func:`ring` and :func:`hatch` too.
+    """
+    return Markup('<svg><circle class="c{}" r="{}"/></svg>').format(
+        colour_class(cpm), _short(radius(fraction))
+    )
+
+
+def ring(upper: float) -> Markup:
     """Draw a group without any positive cell: an open, crossed ring at the upper bound."""
     size = max(_SMALLEST_RING, radius(upper))
-    return Markup(
-        '<svg class="m" viewBox="-11 -11 22 22" role="img"><title>{}</title>'
-        '<path class="ring" d="M{:.1f} 0H{:.1f}"/>'
-        '<circle class="ring" r="{:.1f}" data-value="{!r}"/></svg>'
-    ).format(title, -size, size, size, float(upper))
+    return Markup('<svg><path d="M-{0} 0H{0}"/><circle r="{0}"/></svg>').format(_short(size))
 
 
-def hatch(title: str, literature: bool) -> Markup:
+def hatch(literature: bool) -> Markup:
     """Draw a group that was not assessed; ``literature`` marks a curated report of expression."""
     letter = Markup('<text y="4">L</text>') if literature else Markup("")
-    return Markup(
-        '<svg class="m" viewBox="-11 -11 22 22" role="img"><title>{}</title>'
-        '<use href="#i-hatch"/>{}</svg>'
-    ).format(title, letter)
+    return Markup('<svg><use href="#i-hatch"/>{}</svg>').format(letter)
 
 
 def _percent(fraction: float) -> float:
@@ -75,7 +75,7 @@ def _percent(fraction: float) -> float:
 
 
 def bar(fraction: float | None, low: float | None = None, high: float | None = None) -> Markup:
-    """Draw a fraction (0–1) as a bar on a full-length rail, and its interval if it has one.
+    """Draw a fraction (0–1) as a bar on its full length, and its interval if it has one.
 
     The numbers stand beside it.
     """
@@ -83,14 +83,12 @@ def bar(fraction: float | None, low: float | None = None, high: float | None = N
         return Markup("")
     spread = Markup("")
     if low is not None and high is not None:
-        spread = Markup(
-            '<rect class="spread" x="{:.1f}" y="2.5" width="{:.1f}" height="3"/>'
-        ).format(_percent(low), _percent(high) - _percent(low))
-    return Markup(
-        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="rail" width="100" height="8"/>'
-        '<rect class="fill" width="{:.1f}" height="8"/>{}</svg>'
-    ).format(_percent(fraction), spread)
+        spread = Markup('<rect class="spread" x="{:.1f}%" width="{:.1f}%"/>').format(
+            _percent(low), _percent(high) - _percent(low)
+        )
+    return Markup('<svg class="bar"><rect class="fill" width="{:.1f}%"/>{}</svg>').format(
+        _percent(fraction), spread
+    )
 
 
 def decade(values: Sequence[float | None]) -> float:
@@ -105,9 +103,7 @@ def step(before: float | None, after: float | None, lowest: float) -> Markup:
         return Markup("")
     right, left = (100 * (1 - math.log(max(v, lowest)) / math.log(lowest)) for v in (before, after))
     return Markup(
-        '<svg class="step" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="rail" width="100" height="8"/>'
-        '<rect class="fill" x="{:.2f}" width="{:.2f}" height="8"/></svg>'
+        '<svg class="step"><rect class="fill" x="{:.2f}%" width="{:.2f}%"/></svg>'
     ).format(left, max(0.4, right - left))
 
 
@@ -230,7 +226,7 @@ def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: st
     base = 10 + step * top
     drawn = Markup("").join(
         Markup(
-            '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4.5" data-value="{!r}">'
+            '<circle class="{}" cx="{:.1f}" cy="{:.1f}" data-value="{!r}">'
             "<title>{}</title></circle>"
         ).format(
             kind,

@@ -18,10 +18,15 @@ from markupsafe import Markup
 
 from targetscore.contracts import COMPONENTS, INTERVAL_CAVEATS, RANKING
 from targetscore.io import tsv_text
-from targetscore.report import dossier, figures, gaps, standing, text, views
+from targetscore.report import bodymap, dossier, figures, gaps, levels, standing, text, views
 from targetscore.report.data import IndexEntry, ReportData
 
 SIMULATED = "SIMULATED DATA — invented cells, not evidence about patients"
+CONTROLS = {
+    "toxic_control": "control: known toxic",
+    "nonsurface_control": "control: not on the surface",
+}
+"""What an antigen that a panel holds for comparison only is called; roles of antigens.tsv."""
 _CAVEATS = dict(zip(("healthy", "coverage"), INTERVAL_CAVEATS, strict=True))
 _TEMPLATES = Path(__file__).parent / "templates"
 _MEANINGS = {
@@ -80,14 +85,23 @@ def policy(style: str, script: str) -> str:
 
 
 def embedded(tables: Mapping[str, pd.DataFrame]) -> Markup:
-    """Return tables as JSON of TSV texts, deflated and in base64: a third of the bytes.
+    """Return tables as JSON of their columns, deflated and in base64: a third of the bytes.
 
-    Each text is what :func:`targetscore.io.write_tsv` writes, so that a table saved from the
-    page equals the file byte by byte.
+    Put together again, line by line with tabs, a table is what
+    :func:`targetscore.io.write_tsv` writes, byte by byte.
     """
-    texts = {name: tsv_text(table) for name, table in tables.items()}
-    packed = zlib.compress(json.dumps(texts, ensure_ascii=False).encode(), 9)
+    columns = {name: _columns(tsv_text(table)) for name, table in tables.items()}
+    packed = zlib.compress(json.dumps(columns, ensure_ascii=False).encode(), 9)
     return Markup(base64.b64encode(packed).decode())
+
+
+def _columns(text: str) -> list[str]:
+    """Turn a TSV by its columns, which deflate better; one column if a value breaks a line."""
+    lines = text.removesuffix("\n").split("\n")
+    cells = [line.split("\t") for line in lines]
+    if len({len(line) for line in cells}) > 1:
+        return ["\n".join(lines)]
+    return ["\n".join(column) for column in zip(*cells, strict=True)]
 
 
 def _page(template: str, **context: Any) -> str:
@@ -118,12 +132,14 @@ def render_report(data: ReportData) -> str:
     str
         One HTML file that makes no request; the same data gives the same text.
     """
-    shown = views.antigens(data)
+    drawn = views.antigens(data)
+    shown = drawn[: views.MAX_DETAILED]
+    ids = {a.gene_id for a in shown}
     tables = {
         "ranking": data.ranking,
         "components": data.components,
         **{
-            name: views.of_antigens(getattr(data, name), shown)
+            name: views.of_antigens(getattr(data, name), drawn)
             for name in (
                 "evidence",
                 "toxicity",
@@ -134,25 +150,34 @@ def render_report(data: ReportData) -> str:
             )
         },
     }
-    others = tables["outranks"]["other_gene_id"].isin([a.gene_id for a in shown])
+    if len(data.levels):
+        tables["levels"] = views.of_antigens(data.levels, drawn)
+    others = tables["outranks"]["other_gene_id"].isin([a.gene_id for a in drawn])
     tables["outranks"] = tables["outranks"][others]
-    evidence = text.records(tables["evidence"])
+    all_drawn = text.records(tables["evidence"])
+    evidence = [r for r in all_drawn if r["gene_id"] in ids]
     classes = views.toxicity(tables["toxicity"], evidence)
     order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
     rows = text.records(order)
     ranked = [r for r in rows if r["rank"] is not None]
-    said = gaps.summary(ranked, evidence)
+    said = gaps.summary(ranked, all_drawn)
     pairs = standing.neighbours(ranked, data.outranks)
     analyses = standing.other_analyses(tables["robustness"], shown)
     window = views.window(ranked, shown, said["worst"])
     dossiers = [dossier.dossier(data, a, shown, evidence, classes) for a in shown]
+    organs = bodymap.organs(evidence, shown)
     return _page(
         "report.html",
         data=data,
         simulated=data.simulated,
         shown=shown,
+        drawn=drawn,
         slug={a.gene_id: a.slug for a in shown},
-        by_id={a.gene_id: a for a in shown},
+        controls=_controls(data.knowledge.antigens),
+        by_id={a.gene_id: a for a in drawn},
+        organs=organs,
+        body_svg=bodymap.body(organs, shown[0]) if shown else None,
+        map_letters=bodymap.LETTERS,
         ranked=ranked,
         said=said,
         by_rank={r["gene_id"]: r for r in rows},
@@ -169,12 +194,11 @@ def render_report(data: ReportData) -> str:
         log10_burden=math.log10(data.scoring.burden),
         unranked=[r for r in rows if r["rank"] is None],
         max_listed=views.MAX_LISTED,
-        max_detailed=views.MAX_DETAILED,
         n_rows=len(data.knowledge.tissue_tiers),
         meanings=_MEANINGS,
         parts=dossier.PARTS,
         colours=figures.colour_words(),
-        healthy=views.healthy(evidence),
+        healthy=views.healthy(all_drawn),
         tissues=gaps.measured_tissues(evidence),
         classes=classes,
         gaps=gaps.gaps(evidence, shown),
@@ -185,9 +209,15 @@ def render_report(data: ReportData) -> str:
         lowest=figures.decade([d["composite"]["product"] for d in dossiers]),
         parameters=_flat(data.scoring.model_dump()),
         tables=embedded(tables),
+        levels=levels.levels(data.levels, [a.gene_id for a in shown]),
         tiers=text.records(data.knowledge.tiers),
         table_sizes={name: len(table) for name, table in tables.items()},
     )
+
+
+def _controls(antigens: pd.DataFrame) -> dict[str, str]:
+    held = zip(antigens["symbol"], antigens["role"], strict=True)
+    return {symbol: CONTROLS[role] for symbol, role in held if role in CONTROLS}
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, float]]:
@@ -217,5 +247,12 @@ def render_index(entries: Sequence[IndexEntry]) -> str:
     for entry in entries:
         order = entry.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
         ranked = [r for r in text.records(order) if r["rank"] is not None]
-        rows.append({"entry": entry, "ranked": ranked, "n": len(order)})
+        rows.append(
+            {
+                "entry": entry,
+                "ranked": ranked,
+                "slugs": views.antigen_slugs(order),
+                "n": len(order),
+            }
+        )
     return _page("index.html", rows=rows, simulated=any(e.simulated for e in entries))

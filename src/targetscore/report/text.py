@@ -133,9 +133,9 @@ def verdict(code: str | None) -> Markup:
     """Return a verdict as shape, word and colour."""
     if code is None:
         return number(None)
-    return Markup(
-        '<span class="v v-{0}"><svg aria-hidden="true"><use href="#i-{0}"/></svg> {1}</span>'
-    ).format(code, VERDICT_WORDS[code])
+    return Markup('<span class="v v-{0}"><svg><use href="#i-{0}"/></svg> {1}</span>').format(
+        code, VERDICT_WORDS[code]
+    )
 
 
 def status(code: str | None) -> str | None:

@@ -25,7 +25,9 @@ from targetscore.report.text import (
 )
 
 MAX_DETAILED = 16
-"""Antigens drawn in detail; the ranking and the downloads hold the others."""
+"""Antigens with a dossier; the ranking and the downloads hold the others."""
+MAX_DRAWN = 50
+"""Antigens in the dot plot of healthy tissue."""
 MAX_LISTED = 200
 """Rows of the ranking shown in the page."""
 MAX_GROUPS = 150
@@ -46,12 +48,17 @@ class Antigen:
     part: Row
 
 
+def antigen_slugs(order: pd.DataFrame) -> dict[str, str]:
+    """Return the identifier of each antigen drawn, from a ranking put in order."""
+    return slugs("antigen", {r["gene_id"]: r["antigen"] for r in records(order)[:MAX_DRAWN]})
+
+
 def antigens(data: ReportData) -> list[Antigen]:
-    """Return the antigens shown in detail: ranked ones by rank, then the others by symbol."""
+    """Return the antigens drawn: ranked ones by rank, then the others by symbol."""
     order = data.ranking.sort_values(["rank", "antigen"], kind="stable", na_position="last")
     parts = {row["gene_id"]: row for row in records(data.components)}
-    shown = records(order)[:MAX_DETAILED]
-    ids = slugs("antigen", {row["gene_id"]: row["antigen"] for row in shown})
+    drawn = records(order)[:MAX_DRAWN]
+    ids = antigen_slugs(order)
     return [
         Antigen(
             gene_id=row["gene_id"],
@@ -61,12 +68,12 @@ def antigens(data: ReportData) -> list[Antigen]:
             slug=ids[row["gene_id"]],
             part=parts[row["gene_id"]],
         )
-        for row in shown
+        for row in drawn
     ]
 
 
 def of_antigens(table: pd.DataFrame, shown: Sequence[Antigen]) -> pd.DataFrame:
-    """Return the rows of a score table that belong to the antigens shown in detail."""
+    """Return the rows of a score table that belong to some antigens."""
     return table[table["gene_id"].isin([a.gene_id for a in shown])]
 
 
@@ -104,6 +111,19 @@ class Group:
             found.append("tolerated")
         return ", ".join(found)
 
+    @property
+    def size(self) -> str:
+        """Donors and cells, as a range where the antigens were measured in different ones."""
+        if not any(row["n_cells"] for row in self.cells.values()):
+            return ""
+        told = []
+        for name in ("n_donors", "n_cells"):
+            values = sorted({row[name] for row in self.cells.values()})
+            told.append(
+                "–".join(rounded(v, "count") for v in dict.fromkeys(values[:1] + values[-1:]))
+            )
+        return " / ".join(told)
+
 
 def groups(evidence: Sequence[Row]) -> list[Group]:
     """Gather evidence rows of the same healthy group."""
@@ -114,9 +134,8 @@ def groups(evidence: Sequence[Row]) -> list[Group]:
     return list(found.values())
 
 
-def mark(row: Row | None, antigen: Antigen, group: Group) -> Markup:
-    """Draw what is known of one antigen in one healthy group."""
-    who = label(antigen.short, "in", group.first["cell_type"], ",", group.first["tissue"], ":")
+def mark(row: Row | None) -> Markup:
+    """Draw what is known of one antigen in one healthy group, and say it beside."""
     if row is None or row["verdict"] in GAPS or row["fraction_expressing"] is None:
         verdict = VERDICT_WORDS[row["verdict"] if row else "not_assessed"]
         literature = row["literature"] if row else None
@@ -130,27 +149,27 @@ def mark(row: Row | None, antigen: Antigen, group: Group) -> Markup:
             if row and row["n_cells"]
             else ""
         )
-        return figures.hatch(f"{who} {verdict}{seen}{reported}", literature is not None)
+        return figures.hatch(literature is not None) + _told(f"{verdict}{seen}{reported}")
     upper = row["fraction_expressing_upper"]
     size = f"{row['n_donors']} donors, {row['n_cells']} cells"
     if row["n_detected"] == 0:
         bound = f"; upper bound {rounded(upper, 'percent')}" if upper is not None else ""
-        return figures.ring(upper or 0.0, f"{who} no positive cell{bound}; {size}")
+        words = f"no positive cell{bound}; {VERDICT_WORDS[row['verdict']]}; {size}"
+        return figures.ring(upper or 0.0) + _told(words)
     low = row["fraction_expressing_lower"]
     spread = (
-        f" ({rounded(low, 'percent')} to {rounded(upper, 'percent')})"
+        f" ({rounded(low, 'percent')}–{rounded(upper, 'percent')})"
         if upper is not None and low is not None
         else ""
     )
-    level = (
-        f", mean {rounded(row['mean_cpm'], 'amount')} CPM" if row["mean_cpm"] is not None else ""
-    )
+    level = f", {rounded(row['mean_cpm'], 'amount')} CPM" if row["mean_cpm"] is not None else ""
     share = rounded(row["fraction_expressing"], "percent")
-    return figures.dot(
-        row["fraction_expressing"],
-        row["mean_cpm"],
-        f"{who} {share} express{spread}{level}; {VERDICT_WORDS[row['verdict']]}; {size}",
-    )
+    words = f"{share}{spread}{level}; {VERDICT_WORDS[row['verdict']]}; {size}"
+    return figures.dot(row["fraction_expressing"], row["mean_cpm"]) + _told(words)
+
+
+def _told(words: str) -> Markup:
+    return Markup("<span>{}</span>").format(words)
 
 
 def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
@@ -160,6 +179,9 @@ def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
     for group in everything:
         tissues.setdefault(group.first["tissue"], []).append(group)
     blind = {t for t, members in tissues.items() if not any(g.assessed for g in members)}
+    reported = {
+        g.first["tissue"] for g in everything if any(r["literature"] for r in g.cells.values())
+    } & blind
     drawn = [g for g in everything if g.first["tissue"] not in blind]
     drawn.sort(key=lambda g: (not g.assessed, -g.harm, g.order))
     kept = {id(g) for g in drawn[:MAX_GROUPS]}
@@ -184,7 +206,8 @@ def healthy(evidence: Sequence[Row]) -> dict[str, Any]:
 
     return {
         "tissues": ordered(set(tissues) - blind),
-        "blind": ordered(blind),
+        "blind": ordered(reported),
+        "silent": ordered(blind - reported),
         "n_left_out": max(0, len(drawn) - MAX_GROUPS),
     }
 
@@ -195,8 +218,7 @@ def blind_mark(members: Sequence[Group], antigen: Antigen) -> Markup:
     reported = [r for r in rows if r["literature"]]
     cells = ", ".join(sorted({str(r["cell_type"]) for r in reported}))
     told = label("; literature reports expression in", cells) if reported else ""
-    who = label(antigen.short, "in", members[0].first["tissue"], ":")
-    return figures.hatch(f"{who} not assessed{told}", bool(reported))
+    return figures.hatch(bool(reported)) + _told(f"not assessed{told}")
 
 
 def toxicity(table: pd.DataFrame, evidence: Sequence[Row]) -> list[dict[str, Any]]:
