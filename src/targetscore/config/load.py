@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -204,6 +204,11 @@ class Run:
         return sorted({a for i in self.indications.values() for a in i.atlases})
 
     @property
+    def references(self) -> list[str]:
+        """Names of the aggregated references that the run's indications use, sorted."""
+        return sorted({r for i in self.indications.values() for r in i.references})
+
+    @property
     def registries(self) -> str:
         """The registry files, for messages."""
         return ", ".join(self.config.registries)
@@ -250,7 +255,9 @@ def load_indications(config: RunConfig, registry: Mapping[str, AtlasRow]) -> dic
         for place, atlases in (
             ("diseased.atlases", indication.diseased.atlases),
             ("healthy.atlases", indication.healthy.atlases),
+            ("healthy.references", indication.healthy.references),
         ):
+            problems += _wrong_kind(file, place, atlases, registry)
             for atlas in sorted(set(atlases) - set(registry)):
                 near = near_matches(atlas, registry)
                 hint = f"did you mean '{near[0]}'? " if near else ""
@@ -265,3 +272,15 @@ def load_indications(config: RunConfig, registry: Mapping[str, AtlasRow]) -> dic
                 )
     raise_all(ConfigError, problems)
     return indications
+
+
+def _wrong_kind(
+    file: str, place: str, names: Sequence[str], registry: Mapping[str, AtlasRow]
+) -> Iterator[Problem]:
+    """Refuse a reference where cells are needed, and cells where levels are."""
+    as_levels = place == "healthy.references"
+    for name in sorted(set(names) & set(registry)):
+        if (registry[name].kind == "reference") != as_levels:
+            held = "cells, not levels" if as_levels else "levels per tissue, no cells"
+            where = "healthy.atlases" if as_levels else "healthy.references"
+            yield Problem(file, place, f"'{name}' holds {held}", f"name it under {where} instead")

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from targetscore.config.stores import is_store, parse_store
+
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 Slug = Annotated[str, Field(pattern=SLUG)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,7 +17,7 @@ MALIGNANCY_METHODS = ("=lineage", "=light_chain")
 class Section(BaseModel):
     """A mapping in which a misspelt key is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SpecificityWeights(Section):
@@ -112,6 +114,32 @@ class Scoring(Section):
     composite_weights: CompositeWeights = CompositeWeights()
 
 
+class Quality(Section):
+    """Limits of single cells. What they remove is written down with reason and value."""
+
+    min_genes: int = Field(
+        default=200, ge=0, description="a cell in which fewer genes were seen is left out; 0: off"
+    )
+    min_counts: int = Field(
+        default=500, ge=0, description="a cell with fewer UMI is left out; 0: off"
+    )
+    max_mitochondrial: Share = Field(
+        default=0.2,
+        description="a cell with a larger share of mitochondrial counts is left out, unless its "
+        "cell type is rich in them itself (heart muscle); 1: off. Not applied where fewer than 7 "
+        "mitochondrial genes are measured",
+    )
+    max_mitochondrial_nuclei: Share = Field(
+        default=0.05, description="the same for nuclei, which hold no mitochondria"
+    )
+    panel_genes: int = Field(
+        default=2000,
+        ge=0,
+        description="an atlas that measures fewer genes is a targeted panel: min_genes and "
+        "min_counts are not applied to it",
+    )
+
+
 class Ingesting(Section):
     """What is found out about the samples of an atlas before their cells are counted."""
 
@@ -119,6 +147,39 @@ class Ingesting(Section):
         default=True,
         description="score the cells of every droplet sample as doublets (Scrublet). Flagged cells "
         "stay in the score; a scenario shows the ranking without them. false: not assessed",
+    )
+    quality: Quality = Quality()
+    contamination: Literal["report", "exclude", "off"] = Field(
+        default="report",
+        description="cells that show the programme of another lineage than their label says "
+        "(knowledge/lineage_markers.tsv). report: they stay, and are counted per antigen; "
+        "exclude: they are left out; off: not looked for",
+    )
+
+
+class Levels(Section):
+    """What the levels of aggregated references count for; chosen before any was looked at."""
+
+    floor: float = Field(
+        default=1.0,
+        ge=0,
+        description="RNA level (nTPM, TPM, NX, CPM) from which an antigen is possibly there: the "
+        "Human Protein Atlas calls a gene detected from 1 nTPM. From the saturation CPM of the "
+        "tier it is a concern",
+    )
+    whole_tissue_share: Share = Field(
+        default=0.2,
+        description="share of its harm that the level of a whole tissue counts for: some cell of "
+        "the tissue carries the antigen, nobody knows which, as with a contested report (C4)",
+    )
+    uncertain_protein_share: Share = Field(
+        default=0.2,
+        description="the same for a low protein level, or one of an uncertain reliability",
+    )
+    uncertain_reliability: list[str] = Field(
+        default=["uncertain"],
+        description="reliabilities that its publisher gives a protein level, in lower case, which "
+        "make it uncertain",
     )
 
 
@@ -154,7 +215,7 @@ class RunConfig(Section):
         min_length=1, description="names of files in indication_folders, without .yaml"
     )
     registries: list[str] = Field(
-        default=["config/atlases.tsv"],
+        default=["config/atlases.tsv", "config/references.tsv"],
         min_length=1,
         description="atlas registries; a later one replaces rows of an earlier one by name",
     )
@@ -172,6 +233,7 @@ class RunConfig(Section):
     ingest: Ingesting = Ingesting()
     profile: Profiling = Profiling()
     scoring: Scoring = Scoring()
+    levels: Levels = Levels()
 
 
 class Disease(Section):
@@ -206,6 +268,11 @@ class Healthy(Section):
     """Where healthy cells come from."""
 
     atlases: list[Slug] = Field(min_length=1)
+    references: list[Slug] = Field(
+        default=[],
+        description="aggregated references (kind reference): levels per tissue or cell type, "
+        "without cells; they can lower safety where no cell was looked at, never raise it",
+    )
 
 
 class Counterpart(Section):
@@ -252,6 +319,11 @@ class Indication(Section):
         """Names of all atlases it uses, sorted."""
         return sorted({*self.diseased.atlases, *self.healthy.atlases})
 
+    @property
+    def references(self) -> list[str]:
+        """Names of the aggregated references it uses, sorted."""
+        return sorted({*self.healthy.references})
+
 
 class AtlasRow(Section):
     """One row of an atlas registry: where an atlas is and how to read it.
@@ -261,13 +333,14 @@ class AtlasRow(Section):
     """
 
     atlas: Slug
-    kind: Literal["tumour", "healthy", "mixed", "simulated"]
-    format: Literal["h5ad", "tenx_h5", "tenx_mtx", "geo_text"]
+    kind: Literal["tumour", "healthy", "mixed", "simulated", "reference"]
+    format: Literal["h5ad", "loom", "tenx_h5", "tenx_mtx", "geo_text", "soma", "level_table"]
     version: str = Field(min_length=1)
     url: str = Field(
         min_length=1,
-        description="http(s)://, file://, a path, or simulate:<world>?key=value; "
-        "several are separated by spaces; ${NAME} is taken from the environment",
+        description="http(s)://, file://, a path, simulate:<world>?key=value, or of format soma "
+        "soma:<folder or URI> or census:<release>, with ?column=value&column=value; several "
+        "are separated by spaces; ${NAME} is taken from the environment",
     )
     sha256: str = Field(
         default="", description="checksum per url; empty: unknown until first fetch"
@@ -277,10 +350,32 @@ class AtlasRow(Section):
     n_cells: str = Field(
         default="", pattern=r"^[0-9]*$", description="cells the publisher states; plans the jobs"
     )
+    n_bytes: str = Field(
+        default="", pattern=r"^[0-9]*$", description="bytes to be fetched, as the publisher states"
+    )
+    dataset: str = Field(
+        default="",
+        description="CELLxGENE dataset id that url was resolved from, per url; targetscore pin "
+        "writes it",
+    )
+    tissues: str = Field(
+        default="",
+        description="tissues the publisher states, UBERON names or ids with ';' between them, "
+        "' (nuclei)' after one of which nuclei were read; for targetscore check before the fetch",
+    )
     counts: str = Field(
         default="",
-        description="h5ad: X, raw/X or layers/<name> with raw counts; tenx_h5: the genome, if "
-        "the file holds several",
+        description="h5ad: X, raw/X or layers/<name> with raw counts; loom: matrix or "
+        "layers/<name>; soma: <measurement>/<layer>; tenx_h5: the genome, if the file holds "
+        "several",
+    )
+    unit: Literal["", "nTPM", "TPM", "CPM", "NX", "counts", "protein"] = Field(
+        default="", description="level_table: what its values are; protein: not detected … high"
+    )
+    n_donors: str = Field(
+        default="",
+        pattern=r"^[0-9]*$",
+        description="level_table: donors behind a level, as its publisher states them",
     )
     gene_id: str = Field(default="", description="column of the gene table with Ensembl ids")
     gene_symbol: str = Field(default="", description="column of the gene table with symbols")
@@ -334,9 +429,25 @@ class AtlasRow(Section):
         return self
 
     @model_validator(mode="after")
+    def _reference_is_a_table(self) -> AtlasRow:
+        if (self.kind == "reference") != (self.format == "level_table"):
+            raise ValueError("kind reference and format level_table go together")
+        if (self.kind == "reference") != bool(self.unit):
+            raise ValueError("a reference needs the unit of its levels, and only a reference")
+        return self
+
+    @model_validator(mode="after")
     def _one_checksum_per_url(self) -> AtlasRow:
         if self.sha256 and len(self.sha256.split()) != len(self.url.split()):
             raise ValueError("sha256 and url do not hold the same number of entries")
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_pinned(self) -> AtlasRow:
+        if self.format == "soma":
+            parse_store(self.url)
+        elif is_store(self.url):
+            raise ValueError("a TileDB-SOMA store has the format soma")
         return self
 
     @property

@@ -51,6 +51,8 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError.one(
             path, "", f"cannot be read ({error})", "check the path and the file's encoding (UTF-8)"
         ) from error
+    except RecursionError as error:
+        raise ConfigError.one(path, "", "is nested too deeply", "correct the brackets") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else ""
@@ -70,7 +72,8 @@ def tsv_lines(
     opener = gzip.open if str(path).endswith(".gz") else open
     try:
         with opener(path, "rt", encoding="utf-8-sig") as stream:
-            lines = stream.read().splitlines()
+            # Not splitlines: a vertical tab or U+2028 inside a field ends no line.
+            lines = stream.read().split("\n")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         remedy = "check the path, and that the text is UTF-8"
         raise kind.one(path, "", f"cannot be read ({error})", remedy) from error
@@ -85,6 +88,10 @@ def tsv_lines(
     if not numbered:
         raise kind.one(path, "", "is empty", "it needs a header line and rows")
     header = numbered[0][1]
+    if header.count("") > 1:
+        wrong = f"{header.count('')} of {len(header)} columns have no name"
+        remedy = "name them, or delete the tabs at the end of every line"
+        raise kind.one(path, f"line {numbered[0][0]}", wrong, remedy)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         wrong = f"columns repeat: {listed(twice)}"

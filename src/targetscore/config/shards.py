@@ -10,7 +10,7 @@ from targetscore.config.models import AtlasRow
 
 __all__ = ["shards_of"]
 
-_CUTTABLE = ("h5ad", "tenx_h5")
+_CUTTABLE = ("h5ad", "loom", "tenx_h5", "soma")
 _CELLS, _BYTES = 1_000_000, 4_000_000_000
 
 

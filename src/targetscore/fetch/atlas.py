@@ -6,11 +6,21 @@ import io
 from pathlib import Path
 
 from targetscore.config import AtlasRow
-from targetscore.errors import FetchError, Problem, RegistryError, raise_all
-from targetscore.fetch.download import Patience, download
+from targetscore.errors import FetchError, Problem, RegistryError, plain, raise_all
+from targetscore.fetch.cellxgene import pinned, recorded
+from targetscore.fetch.download import download
 from targetscore.fetch.local import folder_files, hash_file, inspect_local
-from targetscore.fetch.manifest import PINNED, SIMULATED, UNKNOWN, Fetched, FetchedFile
-from targetscore.fetch.sources import Source, simulated, sources
+from targetscore.fetch.manifest import (
+    ELSEWHERE,
+    PINNED,
+    SIMULATED,
+    UNKNOWN,
+    Fetched,
+    FetchedFile,
+    Resolved,
+)
+from targetscore.fetch.patience import Patience
+from targetscore.fetch.sources import Source, dataset_ids, elsewhere, simulated, sources, store_of
 from targetscore.fetch.unpack import unpack
 from targetscore.progress import Progress
 
@@ -26,7 +36,8 @@ def fetch_atlas(
 
     Local files and folders are used where they are. Downloads are kept in ``folder``; what is
     there already is not asked for again, so that a run without a network works. Archives are
-    unpacked into ``folder``.
+    unpacked into ``folder``. A dataset of CELLxGENE Discover is resolved to its newest version
+    once, which is then kept. A TileDB-SOMA store on a server is left and read there.
 
     Parameters
     ----------
@@ -50,23 +61,55 @@ def fetch_atlas(
     """
     if simulated(row):
         return Fetched(row.atlas, row.version, row.url.strip(), (), SIMULATED)
+    store = store_of(row, registry_file)
+    if store is not None and store.remote:
+        return Fetched(row.atlas, row.version, store.uri, (), ELSEWHERE)
     plan = sources(row, registry_file)
     place = Path(folder)
     brought, problems = _inspect(plan, progress)
     raise_all(FetchError, problems)
-    for source in plan:
+    datasets: dict[Source, Resolved] = {}
+    for n, source in enumerate(plan):
+        if dataset_ids(source.url):
+            source, known = pinned(source, place, progress, patience)
+            plan[n], datasets[source] = source, known
         if source.local is None:
             brought[source] = [download(source, place, progress, patience)]
+            _refuse_other_size(source, brought[source][0], datasets.get(source))
         if source.archive:
             unpack(source, place, brought[source][0].sha256)
     single = plan[0].location(place)
+    resolved = tuple(datasets.values()) or _pinned_before(row, plan, place)
     return Fetched(
         row.atlas,
-        row.version,
+        " ".join(known.version for known in datasets.values()) or row.version,
         str(single if len(plan) == 1 else single.parent),
         tuple(file for source in plan for file in brought[source]),
         PINNED if all(source.sha256 for source in plan) else UNKNOWN,
+        resolved,
     )
+
+
+def _refuse_other_size(source: Source, file: FetchedFile, known: Resolved | None) -> None:
+    """Compare sizes: nothing else is said of a file that is not pinned yet."""
+    stated = known.n_bytes if known else None
+    if stated is None or stated == file.n_bytes:
+        return
+    wrong = f"has {file.n_bytes:,} bytes, CELLxGENE Discover states {stated:,}"
+    remedy = f"delete '{plain(file.path)}' and run again; if it stays so, ask CELLxGENE Discover"
+    raise source.error(wrong, remedy)
+
+
+def _pinned_before(row: AtlasRow, plan: list[Source], place: Path) -> tuple[Resolved, ...]:
+    """Return what is known of the datasets that a registry row was pinned to."""
+    known = []
+    for dataset, version, source in zip(
+        row.dataset.split(), row.version.split(), plan, strict=False
+    ):
+        before = recorded(dataset, place)
+        same = before is not None and before.url == source.url
+        known.append(before if before and same else Resolved(dataset, version, source.url))
+    return tuple(known)
 
 
 def _inspect(
@@ -92,7 +135,7 @@ def local_files(row: AtlasRow, registry_file: str) -> list[str]:
     RegistryError
         If a URL of the row cannot be used.
     """
-    if simulated(row):
+    if simulated(row) or elsewhere(row, registry_file):
         return []
     files: list[str] = []
     for source in sources(row, registry_file):
@@ -112,7 +155,7 @@ def local_location(row: AtlasRow, registry_file: str) -> str | None:
     RegistryError
         If a URL of the row cannot be used.
     """
-    if simulated(row):
+    if simulated(row) or elsewhere(row, registry_file):
         return None
     plan = sources(row, registry_file)
     if any(s.local is None or s.archive or not s.local.exists() for s in plan):
@@ -126,6 +169,22 @@ def describe_local(row: AtlasRow, path: str) -> Fetched:
     sha256, n_bytes = hash_file(Path(path), Progress(io.StringIO()))
     file = FetchedFile(path, row.url, n_bytes, sha256)
     return Fetched(row.atlas, row.version, path, (file,), SIMULATED)
+
+
+def checksum_status(row: AtlasRow, registry_file: str) -> str:
+    """Return in words whether a row's files are pinned; a release of a store is in its URL.
+
+    Raises
+    ------
+    RegistryError
+        If a variable in the URL of a store is not set.
+    """
+    if simulated(row):
+        return SIMULATED
+    if elsewhere(row, registry_file):
+        return "release pinned, read where it is"
+    pinned = bool(row.sha256) and "-" not in row.sha256.split()
+    return f"checksum {PINNED if pinned else UNKNOWN}"
 
 
 def verify_local(row: AtlasRow, registry_file: str) -> list[Problem]:
@@ -142,11 +201,14 @@ def verify_local(row: AtlasRow, registry_file: str) -> list[Problem]:
     -------
     list of Problem
         URLs that cannot be used; local files and folders that do not exist, are empty, cannot
-        be read, or have another checksum than the row declares. Empty for a simulated atlas.
+        be read, or have another checksum than the row declares. Empty for an atlas that is
+        simulated or read where it is.
     """
     if simulated(row):
         return []
     try:
+        if elsewhere(row, registry_file):
+            return []
         plan = sources(row, registry_file)
     except RegistryError as error:
         return error.problems

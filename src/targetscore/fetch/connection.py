@@ -59,12 +59,15 @@ class Final(Exception):  # noqa: N818 (turned into a FetchError with the URL)
     ----------
     wrong, remedy
         As in :class:`~targetscore.errors.Problem`.
+    status
+        What the server answered, None if it is not about that.
     """
 
-    def __init__(self, wrong: str, remedy: str) -> None:
+    def __init__(self, wrong: str, remedy: str, status: int | None = None) -> None:
         super().__init__(wrong)
         self.wrong = wrong
         self.remedy = remedy
+        self.status = status
 
 
 class Response(http.client.HTTPResponse):
@@ -206,10 +209,10 @@ def _by_status(code: int, reason: str, wait: float | None, ranged: bool) -> Exce
     if code == 416 and ranged:
         return Restart(said)
     if code in (401, 403):
-        return Final(said, f"it asks for a login or a permission: {_BY_HAND}")
+        return Final(said, f"it asks for a login or a permission: {_BY_HAND}", code)
     if code in (404, 410):
-        return Final(said, "look the file up at its publisher and correct the url")
-    return Final(said, f"open the URL in a browser; if it works there, {_BY_HAND}")
+        return Final(said, "look the file up at its publisher and correct the url", code)
+    return Final(said, f"open the URL in a browser; if it works there, {_BY_HAND}", code)
 
 
 def _refuse_no_data(response: Response, ranged: bool) -> None:

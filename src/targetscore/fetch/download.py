@@ -6,7 +6,6 @@ import logging
 import re
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from targetscore.errors import plain
@@ -14,33 +13,12 @@ from targetscore.fetch.connection import Final, Response, Restart, Retry, html_p
 from targetscore.fetch.local import NEW_VERSION, hash_file
 from targetscore.fetch.manifest import FetchedFile
 from targetscore.fetch.part import Part, beside, disk_error
+from targetscore.fetch.patience import Patience
 from targetscore.fetch.sources import Source
 from targetscore.io import write_text
 from targetscore.progress import Progress, size_text
 
 GAIN = 1 << 20
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for.
-
-    Attributes
-    ----------
-    tries
-        Tries in a row that may fail; one that brought the file 1 MiB further than ever before
-        does not count.
-    first_wait, longest_wait
-        Seconds before the second try, doubled for each further one up to the longest. A
-        Retry-After of the server (up to 300 s) goes before.
-    timeout
-        Seconds without a byte after which a connection counts as stalled.
-    """
-
-    tries: int = 6
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
-    timeout: float = 60.0
 
 
 def download(source: Source, folder: Path, progress: Progress, patience: Patience) -> FetchedFile:
@@ -146,8 +124,7 @@ def _complete(part: Part, progress: Progress, patience: Patience) -> None:
                     "check network and proxy settings, or try later: it goes on where it stopped"
                 )
                 raise Final(wrong, remedy) from retry
-            backoff = min(patience.first_wait * 2 ** max(failed - 1, 0), patience.longest_wait)
-            wait = backoff if retry.wait is None else retry.wait
+            wait = patience.wait(failed, retry.wait)
             text = f"{part.source.name}: {retry}; next try in {wait:.0f} s"
             progress.say(text, logging.WARNING)
         time.sleep(wait)

@@ -16,6 +16,7 @@ from targetscore.errors import ContractError, Problem
 PINNED = "pinned"
 UNKNOWN = "unknown until first fetch"
 SIMULATED = "simulated"
+ELSEWHERE = "none: read where it is, in the release of its publisher"
 
 
 def folder_checksum(files: Iterable[tuple[str, str]]) -> str:
@@ -61,22 +62,50 @@ class FetchedFile:
 
 
 @dataclass(frozen=True)
+class Resolved:
+    """One published version of a dataset of CELLxGENE Discover.
+
+    Attributes
+    ----------
+    dataset, version
+        Ids of the dataset and of its version.
+    url
+        Address of the H5AD of this version; it never holds another one.
+    title
+        As published.
+    n_bytes, n_cells
+        Size of the H5AD and number of cells as published; None if not stated.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    dataset: str
+    version: str
+    url: str
+    title: str = ""
+    n_bytes: int | None = None
+    n_cells: int | None = None
+
+
+@dataclass(frozen=True)
 class Fetched:
     """One atlas that is there.
 
     Attributes
     ----------
     atlas, version
-        As in the registry.
+        As in the registry; of a dataset that was resolved its version id.
     location
         What ingest reads: a file, a folder (several files, a local folder, an unpacked
-        archive), or the ``simulate:`` URL itself.
+        archive), the URI of a store that is read where it is, or the ``simulate:`` URL itself.
     files
         What was brought, in the order of the registry row; for an archive the archive itself,
-        for a local folder each of its files. Empty for a simulated atlas.
+        for a local folder each of its files. Empty if nothing was brought.
     checksum
-        ``pinned`` if the registry declares every checksum, ``simulated`` if there is no file,
-        else ``unknown until first fetch``.
+        ``pinned`` if the registry declares every checksum, ``simulated`` or ``none: …`` if there
+        is no file, else ``unknown until first fetch``.
+    resolved
+        What datasets of CELLxGENE Discover were resolved to, one per dataset.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -86,11 +115,14 @@ class Fetched:
     location: str
     files: tuple[FetchedFile, ...]
     checksum: str
+    resolved: tuple[Resolved, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """The checksum of the file, of the folder, or of the files of several URLs."""
-        first = Path(self.files[0].path) if self.files else Path()
+        """The checksum of the file, of the folder, or of several files; empty if there is none."""
+        if not self.files:
+            return ""
+        first = Path(self.files[0].path)
         in_folder = first.is_relative_to(self.location) and first != Path(self.location)
         if len(self.files) == 1 and not in_folder:
             return self.files[0].sha256
@@ -103,7 +135,11 @@ _FETCHED = TypeAdapter(Fetched)
 
 def to_manifest(fetched: Fetched) -> dict[str, Any]:
     """Return the record as plain values for JSON; it holds no time and no host name."""
-    return {**asdict(fetched), "files": [asdict(file) for file in fetched.files]}
+    return {
+        **asdict(fetched),
+        "files": [asdict(file) for file in fetched.files],
+        "resolved": [asdict(known) for known in fetched.resolved],
+    }
 
 
 def from_manifest(manifest: Mapping[str, Any]) -> Fetched:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from targetscore.config import AtlasRow, expand
+from targetscore.config import AtlasRow, Store, expand, is_store, parse_store
 from targetscore.errors import FetchError, Problem, RegistryError, plain, raise_all
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
-SIDECARS = (".part", ".part.json", ".sha256", ".wrong-checksum", ".unpacked")
+SIDECARS = (".part", ".part.json", ".sha256", ".wrong-checksum", ".unpacked", ".cellxgene.json")
 LONGEST_NAME = 120
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://|(file|simulate|cellxgene):", re.IGNORECASE)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_DATASET = re.compile(rf"cellxgene:(?://)?({_UUID})(?:@({_UUID}))?", re.IGNORECASE)
 _FILE_URL = re.compile(r"file:(?://([^/]*)|(?!//))(/.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -25,6 +27,15 @@ def scheme_of(url: str) -> str:
     """Return the scheme of a URL in lower case; a plain path has the empty one."""
     match = _SCHEME.match(url)
     return (match[1] or match[2]).lower() if match else ""
+
+
+def dataset_ids(url: str) -> tuple[str, str] | None:
+    """Return dataset and version id of ``cellxgene:<dataset>[@<version>]``; None if it is none.
+
+    The version is empty where the newest one is meant.
+    """
+    match = _DATASET.fullmatch(url)
+    return (match[1].lower(), (match[2] or "").lower()) if match else None
 
 
 def local_path(url: str) -> Path | None:
@@ -71,6 +82,16 @@ def file_name(url: str) -> str:
     return f"{name[: LONGEST_NAME - len(ending) - 13]}-{mark}{ending}"
 
 
+def is_archive(name: str) -> bool:
+    """Tell by the name of a file whether it is unpacked."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def archive_stem(name: str) -> str:
+    """Return the name of a file without the ending of an archive."""
+    return re.sub(r"\.(tar|tar\.gz|tgz)$", "", name, flags=re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Source:
     """One URL of a registry row.
@@ -102,12 +123,12 @@ class Source:
     @property
     def archive(self) -> bool:
         """Whether it is unpacked after it was brought."""
-        return self.name.lower().endswith(ARCHIVES) and not (self.local and self.local.is_dir())
+        return is_archive(self.name) and not (self.local and self.local.is_dir())
 
     @property
     def stem(self) -> str:
         """The name without the ending of an archive."""
-        return re.sub(r"\.(tar|tar\.gz|tgz)$", "", self.name, flags=re.IGNORECASE)
+        return archive_stem(self.name)
 
     def path(self, folder: Path) -> Path:
         """Return where it is, or will be once it was downloaded."""
@@ -134,13 +155,32 @@ def simulated(row: AtlasRow) -> bool:
     return len(row.url.split()) == 1 and scheme_of(row.url.strip()) == "simulate"
 
 
+def store_of(row: AtlasRow, registry_file: str) -> Store | None:
+    """Return the TileDB-SOMA store a row is about, None if it is about files.
+
+    Raises
+    ------
+    RegistryError
+        If a variable in the URL is not set.
+    """
+    if not is_store(row.url):
+        return None
+    return parse_store(expand(row.url, registry_file, f"atlas {row.atlas}, url"))
+
+
+def elsewhere(row: AtlasRow, registry_file: str) -> bool:
+    """Whether a row is about a store that is read over the network, where it is."""
+    store = store_of(row, registry_file)
+    return store is not None and store.remote
+
+
 def sources(row: AtlasRow, registry_file: str) -> list[Source]:
     """Read the URLs of a row.
 
     Parameters
     ----------
     row
-        Row of the registry, not a simulated one.
+        Row of the registry, neither simulated nor read where it is.
     registry_file
         Name of the registry for messages.
 
@@ -155,6 +195,11 @@ def sources(row: AtlasRow, registry_file: str) -> list[Source]:
         With every URL that cannot be used: variable not set, unknown scheme, no file name,
         a name that another file of the atlas has, local files in different folders.
     """
+    store = store_of(row, registry_file)
+    if store is not None:
+        place = Path(store.uri)
+        url = row.url.strip()
+        return [Source(registry_file, row.atlas, url, url, row.sha256, place, place.name)]
     written = row.url.split()
     checksums = row.sha256.split() or ["-"] * len(written)
     found: list[Source] = []
@@ -166,11 +211,13 @@ def sources(row: AtlasRow, registry_file: str) -> list[Source]:
         except RegistryError as error:
             problems += [Problem(registry_file, *_rest(p)) for p in error.problems]
             continue
-        name = file_name(url) if local is None else local.name
+        # Of a dataset the name is known when it was resolved; its id is as unique.
+        ids = dataset_ids(url)
+        name = f"{ids[0]}.h5ad" if ids else file_name(url) if local is None else local.name
         sha256 = "" if checksum == "-" else checksum
         source = Source(registry_file, row.atlas, text, url, sha256, local, name)
         if local is None:
-            problems += _remote_problems(source)
+            problems += remote_problems(source)
         found.append(source)
     problems += _together_problems(found)
     raise_all(RegistryError, problems)
@@ -181,18 +228,18 @@ def _rest(problem: Problem) -> tuple[str, str, str]:
     return problem.place, problem.wrong, problem.remedy
 
 
-def _remote_problems(source: Source) -> list[Problem]:
+def remote_problems(source: Source) -> list[Problem]:
+    """Return why something cannot be brought from a server; nothing if it can be tried."""
     scheme = scheme_of(source.url)
+    if scheme == "cellxgene":
+        if dataset_ids(source.url):
+            return []
+        remedy = "write cellxgene:<dataset id>, or cellxgene:<dataset id>@<version id>"
+        return [source.problem("holds no id of a dataset of CELLxGENE Discover", remedy)]
     if scheme not in ("http", "https"):
         remedy = (
             "use http(s)://, file:// or a path; public ftp servers often answer to https:// too"
         )
-        if scheme == "cellxgene":
-            dataset = plain(source.url.partition(":")[2])
-            remedy = (
-                f"dataset ids cannot be resolved yet: download the H5AD of dataset {dataset} "
-                "from CELLxGENE Discover and write its path here"
-            )
         return [source.problem(f"'{plain(scheme)}:' is not supported here", remedy)]
     try:
         parts = urlsplit(source.url)

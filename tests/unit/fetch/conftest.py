@@ -225,6 +225,17 @@ def fetch(make_row: Callable[..., AtlasRow], tmp_path: Any) -> Callable[..., Fet
     return run
 
 
+@pytest.fixture
+def fetch_row(tmp_path: Path) -> Callable[[AtlasRow], Fetched]:
+    """Fetch a row of any kind into ``tmp_path/atlas``."""
+
+    def run(row: AtlasRow) -> Fetched:
+        progress = Progress(io.StringIO())
+        return fetch_atlas(row, REGISTRY, str(tmp_path / "atlas"), progress, PATIENCE)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def tools() -> Any:
     """Helpers of this folder, which tests cannot import from one another."""

@@ -131,7 +131,7 @@ def test_long_names_stay_different_and_keep_their_ending():
         ("https:///a.h5ad", "is not a URL"),
         ("ftp://e.org/a.h5ad", "not supported"),
         ("s3://bucket/a.h5ad", "not supported"),
-        ("cellxgene:53d208b0-2cfd-4366-9866-c3c6114081bc", "not supported"),
+        ("cellxgene:53d208b0", "holds no id of a dataset"),
         ("simulate:x simulate:y", "not supported"),
         ("one/a.h5ad two/b.h5ad", "not in one folder"),
         ("one/a.h5ad https://e.org/b.h5ad", "not in one folder"),

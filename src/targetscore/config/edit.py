@@ -1,0 +1,77 @@
+"""Change single fields of a registry that people keep by hand; everything else stays."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from targetscore.errors import RegistryError
+
+__all__ = ["set_fields"]
+
+
+def set_fields(text: str, atlas: str, changes: Mapping[str, str], file: str) -> str:
+    """Return a registry with some fields of one row replaced.
+
+    Comments, blank lines, the order of columns and rows, line ends and all other fields stay
+    byte for byte. A column the table does not have yet is added on the right.
+
+    Parameters
+    ----------
+    text
+        The registry.
+    atlas
+        Name of the row; of several rows with it the last is changed.
+    changes
+        New value per column, without tabs and line ends.
+    file
+        Name of the registry, for messages.
+
+    Raises
+    ------
+    RegistryError
+        If the registry has no row of that name.
+    """
+    lines = text.splitlines(keepends=True)
+    table = [n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    header = _fields(lines[table[0]].removeprefix("\ufeff")) if table else []
+    place = header.index("atlas") if "atlas" in header else len(lines)
+    own = [n for n in table[1:] if atlas in _fields(lines[n])[place : place + 1]]
+    if not own:
+        remedy = "add it; config/README.md explains the columns"
+        raise RegistryError.one(file, atlas, "there is no row of this name", remedy)
+    missing = [column for column in changes if column not in header]
+    if missing:
+        for n in table:
+            body, end = _split(lines[n])
+            names = missing if n == table[0] else [""] * len(missing)
+            lines[n] = "\t".join([body, *names]) + end
+        header += missing
+    body, end = _split(lines[own[-1]])
+    fields = [changes.get(c, old) for c, old in zip(header, _raw(body), strict=True)]
+    lines[own[-1]] = "\t".join(fields) + end
+    return "".join(lines)
+
+
+def _split(line: str) -> tuple[str, str]:
+    body = line.rstrip("\r\n")
+    return body, line[len(body) :]
+
+
+def _fields(line: str) -> list[str]:
+    return [field.strip() for field in next(csv.reader([line.rstrip("\r\n")], delimiter="\t"))]
+
+
+def _raw(body: str) -> list[str]:
+    """Split a line at its tabs; quoted fields, which may hold tabs, are written anew."""
+    if '"' not in body:
+        return body.split("\t")
+    fields = next(csv.reader([body], delimiter="\t"))
+    return [_quoted(field) for field in fields]
+
+
+def _quoted(field: str) -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="").writerow([field])
+    return out.getvalue() if field else ""
