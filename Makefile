@@ -46,7 +46,7 @@ picture: run
 
 lock:
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra test --extra build --universal \
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra census --extra test --extra build --universal \
 	  --python-version 3.11.4 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  -o requirements.lock
 

@@ -104,6 +104,8 @@ class OpenAtlas:
     row_lengths
         ``row_lengths(start, stop)`` gives the stored values of each row without reading
         them; None where rows are known only once they were read, in order.
+    notes
+        What a reader of the results must know of how the atlas was read.
     """
 
     location: str
@@ -114,6 +116,7 @@ class OpenAtlas:
     peek: Callable[[], None]
     gene_of_column: NDArray[np.int32] | None = None
     row_lengths: RowLengths | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _names(self) -> Names:
@@ -208,6 +211,8 @@ def as_counts(values: NDArray[np.generic], file: str, place: str) -> NDArray[np.
         If a value is negative, not a number or not whole; the message says what the matrix
         looks like instead (specification C0).
     """
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
     if values.dtype.kind in "ui":
         if values.dtype.kind == "i" and len(values) and int(values.min()) < 0:
             raise _not_counts(values, file, place, "negative")

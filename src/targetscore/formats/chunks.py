@@ -84,6 +84,11 @@ class Stored:
         """Rows (or values) that are stored together, 1 if each can be read on its own."""
         return int(self._chunk_shape[0]) if self._chunk_shape else 1
 
+    @property
+    def columns_per_chunk(self) -> int:
+        """Columns that are stored together, 1 if each can be read on its own."""
+        return int(self._chunk_shape[1]) if self._chunk_shape else 1
+
     def _is_direct(self) -> bool:
         # Whether addresses count from the user block depends on the version of HDF5.
         addressed = self._chunk_shape is not None and self._dataset.file.userblock_size == 0
@@ -111,21 +116,42 @@ class Stored:
         MatrixError
             If a stored chunk is cut short, or does not inflate to its length.
         """
+        return self._window((start, stop), *((0, n) for n in self.shape[1:]))
+
+    def read_columns(self, start: int, stop: int) -> NDArray[Any]:
+        """Return some columns of two-dimensional numbers, shape ``(n_rows, stop - start)``.
+
+        Parameters
+        ----------
+        start, stop
+            The columns, ``0 <= start <= stop <= shape[1]``.
+
+        Raises
+        ------
+        MatrixError
+            As in :meth:`read`.
+        """
+        return self._window((0, self.size), (start, stop))
+
+    def _window(self, *ranges: tuple[int, int]) -> NDArray[Any]:
+        """Return what lies between two places along each dimension."""
         if self._chunks is None:
             with reading(self._file, self.place):
-                return self._dataset[start:stop].astype(self.dtype, copy=False)
-        out = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+                window = self._dataset[tuple(slice(a, b) for a, b in ranges)]
+                return window.astype(self.dtype, copy=False)
+        out = np.empty([b - a for a, b in ranges], dtype=self.dtype)
         if not out.size:
             return out
-        length, *widths = self._chunk_shape
-        across = [range(n) for n in self._chunks.shape[1:-1]]
-        for number in product(range(start // length, -(-stop // length)), *across):
-            first = number[0] * length
-            low, high = max(start, first), min(stop, first + length)
-            values = self._chunk(self._chunks[number], first)
-            beside = [slice(i * w, (i + 1) * w) for i, w in zip(number[1:], widths, strict=True)]
-            target = out[low - start : high - start, *beside]
-            target[...] = values[low - first : high - first, *map(slice, target.shape[1:])]
+        widths = self._chunk_shape
+        grid = [range(a // w, -(-b // w)) for (a, b), w in zip(ranges, widths, strict=True)]
+        for number in product(*grid):
+            values = self._chunk(self._chunks[number], number[0] * widths[0])
+            to, taken = [], []
+            for i, w, (a, b) in zip(number, widths, ranges, strict=True):
+                low, high = max(a, i * w), min(b, (i + 1) * w)
+                to.append(slice(low - a, high - a))
+                taken.append(slice(low - i * w, high - i * w))
+            out[tuple(to)] = values[tuple(taken)]
         return out
 
     def _chunk(self, stored: NDArray[np.int64], first: int) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 import scipy.sparse as sp
 
 from targetscore.config.models import AtlasRow
-from targetscore.errors import AtlasError, MatrixError, Problem, listed, raise_all
+from targetscore.errors import AtlasError, MatrixError, Problem, listed, plain, raise_all
 from targetscore.formats.base import Names, OpenAtlas, as_counts, row_ranges, stream_rows
 
 _NAME = re.compile(r"^(?:GSM\d+_)?(?P<sample>.+)\.(?P<kind>dem|anno)\.txt(?:\.gz)?$")
@@ -102,7 +102,7 @@ def _stream(path: Path) -> pa.NativeFile:
 
 def _unreadable(path: Path, error: Exception) -> MatrixError:
     return MatrixError.one(
-        path, "", f"cannot be read ({error})", "it is damaged or cut short; fetch it again"
+        path, "", f"cannot be read ({plain(error)})", "it is damaged or cut short; fetch it again"
     )
 
 
@@ -123,7 +123,7 @@ def _annotation(path: Path) -> pd.DataFrame:
         ).to_pandas()
     except pa.ArrowInvalid as error:
         remedy = "give every row as many fields as the header"
-        raise AtlasError.one(path, "", f"is not a table ({error})", remedy) from error
+        raise AtlasError.one(path, "", f"is not a table ({plain(error)})", remedy) from error
     except (OSError, EOFError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     table = texts.set_index(texts.columns[0]).rename(columns={"cell": "cell_column"})
@@ -152,8 +152,12 @@ def _gene_names(path: Path) -> list[str]:
 
 
 def _first_column(path: Path) -> str:
-    with _stream(path) as stream:
-        return bytes(stream.read(4096)).split(b"\t", 1)[0].decode(errors="replace").strip("\r\n")
+    try:
+        with _stream(path) as stream:
+            start = bytes(stream.read(4096))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return start.split(b"\t", 1)[0].decode(errors="replace").strip("\r\n")
 
 
 def _batches(path: Path, kind: pa.DataType) -> Iterator[sp.csr_matrix]:

@@ -11,10 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
-from targetscore.errors import AtlasError, MatrixError, listed, near_matches, plain
-from targetscore.formats import base
-from targetscore.formats.base import Names, OpenAtlas, RowBlock, as_counts, stream_rows
+from targetscore.errors import AtlasError, listed, plain
+from targetscore.formats.base import Names, OpenAtlas, RowBlock
+from targetscore.formats.choice import choose_counts, need_counts
 from targetscore.formats.chunks import Stored, damaged, reading
+from targetscore.formats.dense import dense_rows
+from targetscore.formats.gene_names import gene_names
 from targetscore.formats.sparse_h5 import (
     check_sparse,
     open_hdf5,
@@ -26,7 +28,7 @@ from targetscore.formats.sparse_h5 import (
 )
 
 _PEEK_ROWS = 200
-_DENSE_BLOCKS = 32
+_ORGANISM = "organism_ontology_term_id"
 
 
 def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
@@ -47,7 +49,9 @@ def open_h5ad(row: AtlasRow, location: str) -> OpenAtlas:
         If no matrix of the file holds raw counts.
     """
     with _open(location) as file:
-        place = _find_counts(file, row.counts, location)
+        place = choose_counts(
+            _matrices(file), row.counts, lambda p: _sample(file[p], location, p), location
+        )
         with reading(location, place):
             shape = _check(file[place], location, place)
     return OpenAtlas(
@@ -66,17 +70,25 @@ def _names(row: AtlasRow, location: str, place: str, shape: tuple[int, int]) -> 
             file["raw/var"] if place.startswith("raw/") else file["var"], location, "var"
         )
         cells = _frame(file["obs"], location, "obs")
+        organism = _organism(file)
     for what, table, n in (("obs", cells, shape[0]), ("var", genes, shape[1])):
         if len(table) != n:
             wrong = f"{what} has {len(table):,} rows, the matrix has {n:,}"
             raise AtlasError.one(location, place, wrong, "the file is damaged; fetch it again")
     cells = cells.rename(columns={"cell": "cell_column"})
     cells.insert(0, "cell", cells.index.astype(str))
-    return Names(
-        cells.reset_index(drop=True),
-        _gene_ids(genes, row.gene_id, location),
-        _gene_symbols(genes, row.gene_symbol, location),
-    )
+    if organism is not None and _ORGANISM not in cells:
+        cells[_ORGANISM] = organism
+    return Names(cells.reset_index(drop=True), *gene_names(genes, row, location, "var"))
+
+
+def _organism(file: h5py.File) -> str | None:
+    """Return what uns says of all cells: CELLxGENE writes it there since schema 6.0."""
+    stored = file.get(f"uns/{_ORGANISM}")
+    if not isinstance(stored, h5py.Dataset) or stored.shape != ():
+        return None
+    value = stored[()]
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _open(location: str) -> h5py.File:
@@ -109,38 +121,6 @@ def _matrices(file: h5py.File) -> list[str]:
     found = [p for p in ("raw/X", "layers/counts", "X") if p in file]
     found += sorted(f"layers/{n}" for n in file.get("layers", {}) if n != "counts")
     return [p for p in found if not isinstance(file[p], h5py.Dataset) or file[p].shape]
-
-
-def _find_counts(file: h5py.File, wanted: str, location: str) -> str:
-    """Return the matrix with raw counts: the named one, or the first that holds counts."""
-    present = _matrices(file)
-    if wanted:
-        if wanted not in present:
-            near = near_matches(wanted, present)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise AtlasError.one(
-                location,
-                wanted,
-                "the file has no such matrix",
-                f"{hint}matrices of the file: {listed(present)}; correct the registry column "
-                "'counts'",
-            )
-        return wanted
-    refused: list[str] = []
-    for place in present:
-        values = _sample(file[place], location, place)
-        try:
-            _need_counts(values, location, place)
-        except MatrixError as error:
-            refused.append(f"{place}: {error.problems[0].wrong.split(' (', 1)[0]}")
-        else:
-            return place
-    raise MatrixError.one(
-        location,
-        "",
-        f"no matrix holds raw counts ({'; '.join(refused) or 'there is none'})",
-        "get the file with raw counts from its publisher",
-    )
 
 
 def _shape(matrix: Any) -> tuple[int, int]:
@@ -184,14 +164,9 @@ def _sample(matrix: Any, location: str, place: str) -> list[NDArray[Any]]:
         return sparse_sample(matrix, _n_major(matrix), location)
 
 
-def _need_counts(values: list[NDArray[Any]], location: str, place: str) -> None:
-    for part in values:
-        as_counts(part, location, place)
-
-
 def _peek(location: str, place: str) -> None:
     with _open(location) as file:
-        _need_counts(_sample(file[place], location, place), location, place)
+        need_counts(_sample(file[place], location, place), location, place)
 
 
 def _reads(location: str, place: str) -> dict[str, Any]:
@@ -222,53 +197,6 @@ def _csc(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator
 
 
 def _dense(matrix: Any, where: tuple[str, str], start: int, stop: int) -> Iterator[RowBlock]:
-    from scipy.sparse import csr_matrix  # slow to import, and most matrices are sparse
-
     stored = Stored(matrix, where[0], 2)
-    step = max(1, base.BLOCK_VALUES // max(stored.shape[1], 1))
-    # Chunks hold many rows of few columns: read as many at once, or inflate them again.
-    n_read = max(step, min(stored.rows_per_chunk, _DENSE_BLOCKS * step))
-    for first in range(start, stop, n_read):
-        rows = stored.read(first, min(first + n_read, stop))
-        for a in range(0, len(rows), step):
-            part = rows[a : a + step]
-            counts = as_counts(part.ravel(), *where).reshape(part.shape)
-            yield from stream_rows([(first + a, csr_matrix(counts))], start, stop)
-
-
-def _column(table: pd.DataFrame, name: str, location: str, field: str) -> pd.Series:
-    if name not in table.columns:
-        near = near_matches(name, table.columns)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise AtlasError.one(
-            location,
-            f"var, column '{name}'",
-            "there is no such column",
-            f"{hint}columns of var: {listed(table.columns, 20)}; correct the registry column "
-            f"'{field}'",
-        )
-    return table[name]
-
-
-def _gene_ids(genes: pd.DataFrame, named: str, location: str) -> list[str]:
-    if named:
-        return [str(v) for v in _column(genes, named, location, "gene_id")]
-    index = [str(v) for v in genes.index]
-    for candidate in ("gene_ids", "ensembl_id", "gene_id", "ensembl_gene_id"):
-        if candidate in genes.columns and not any(v.startswith("ENSG") for v in index[:50]):
-            return [str(v) for v in genes[candidate]]
-    return index
-
-
-def _gene_symbols(genes: pd.DataFrame, named: str, location: str) -> list[str | None]:
-    if named:
-        column = _column(genes, named, location, "gene_symbol")
-    else:
-        name = next(
-            (c for c in ("feature_name", "gene_symbol", "gene_symbols", "gene_name") if c in genes),
-            None,
-        )
-        if name is None:
-            return [None if str(v).startswith("ENSG") else str(v) for v in genes.index]
-        column = genes[name]
-    return [None if pd.isna(v) or not str(v) else str(v) for v in column]
+    together = stored.rows_per_chunk
+    return dense_rows(stored.read, stored.shape[1], together, where, start, stop)

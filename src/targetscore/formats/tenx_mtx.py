@@ -1,76 +1,70 @@
-"""10x matrix-market folders: matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv)."""
+"""10x matrix-market folders: one sample, or a folder of samples as GEO archives unpack to."""
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
-from targetscore.errors import AtlasError, MatrixError, listed
-from targetscore.formats.base import (
-    BLOCK_VALUES,
-    Names,
-    OpenAtlas,
-    as_counts,
-    row_ranges,
-    stream_rows,
-)
+from targetscore.errors import AtlasError, Problem, raise_all
+from targetscore.formats.base import Names, OpenAtlas, stream_rows
+from targetscore.formats.mtx import mtx_blocks, mtx_peek, mtx_shape
+from targetscore.formats.mtx_samples import Sample, find_samples, shared_genes
 
 GENE_TYPES = frozenset({"Gene Expression", ""})
 """Feature types that are genes; files of early versions name none."""
 
 
 def open_tenx_mtx(row: AtlasRow, location: str) -> OpenAtlas:
-    """Open a 10x matrix-market folder; antibody and guide features are left out.
+    """Open a folder of 10x matrix-market files; antibody and guide features are left out.
+
+    With several samples each name becomes the column ``sample``, and stands before the
+    barcodes, which repeat from sample to sample.
 
     Raises
     ------
     AtlasError
-        If a file is missing or the three do not fit together.
+        If a file is missing, the three of a sample do not fit together, or the samples share
+        no gene.
+    MatrixError
+        If a matrix cannot be read.
     """
     del row
-    folder = Path(location)
-    matrix = _file(folder, ("matrix.mtx", "counts.mtx"))
-    barcodes = _table(_file(folder, ("barcodes.tsv",)))[0]
-    features = _table(_file(folder, ("features.tsv", "genes.tsv")))
-    n_genes, n_cells, _ = _header(matrix)[1]
-    for what, given, n in (("features", features, n_genes), ("barcodes", barcodes, n_cells)):
-        if len(given) != n:
-            wrong = f"{what} has {len(given):,} lines, {matrix.name} says {n:,}"
-            remedy = "the files are not of one run, or one is cut short; fetch the folder again"
-            raise AtlasError.one(location, what, wrong, remedy)
-    kinds = features[2] if 2 in features else pd.Series("", index=features.index)
-    is_gene = kinds.isin(GENE_TYPES).to_numpy()
-    symbols = features[1] if 1 in features else features[0]
-    names = Names(
-        pd.DataFrame({"cell": barcodes.astype(str)}),
-        features.loc[is_gene, 0].tolist(),
-        list(symbols[is_gene]),
-    )
+    samples = find_samples(Path(location))
+    cells: list[pd.DataFrame] = []
+    tables: list[pd.DataFrame] = []
+    table_of: list[int] = []
+    problems: list[Problem] = []
+    for sample in samples:
+        barcodes = _table(sample.barcodes)[0].astype(str)
+        features = _features(sample.features)
+        problems += _misfits(sample, len(features), len(barcodes))
+        number = next((i for i, t in enumerate(tables) if t.equals(features)), len(tables))
+        if number == len(tables):
+            tables.append(features)
+        table_of.append(number)
+        cells.append(_cells(sample, barcodes))
+    raise_all(AtlasError, problems)
+    genes = shared_genes(tables, location)
+    parts = [
+        (sample.matrix, len(part), genes.columns[number])
+        for sample, part, number in zip(samples, cells, table_of, strict=True)
+    ]
+    names = Names(pd.concat(cells, ignore_index=True), genes.ids, genes.symbols)
+    of = f" of {len(samples)} samples" if samples[0].name else ""
     return OpenAtlas(
         location=location,
-        counts=matrix.name,
-        shape=(n_cells, int(is_gene.sum())),
+        counts=samples[0].matrix.name + of,
+        shape=(len(names.cells), len(genes.ids)),
         read_names=lambda: names,
-        rows=lambda start, stop: stream_rows(_blocks(matrix, is_gene), start, stop),
-        peek=lambda: _peek(matrix),
-    )
-
-
-def _file(folder: Path, names: tuple[str, ...]) -> Path:
-    candidates = [folder / f"{n}{end}" for n in names for end in ("", ".gz")]
-    for path in candidates:
-        if path.is_file():
-            return path
-    found = listed(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else "no folder"
-    wanted = " or ".join(f"{n}[.gz]" for n in names)
-    raise AtlasError.one(
-        folder, "", f"has no {wanted} (found: {found})", "give the folder with the three 10x files"
+        rows=lambda start, stop: stream_rows(_blocks(parts, start, stop), start, stop),
+        peek=lambda: _peek(samples),
+        notes=(genes.note,) if genes.note else (),
     )
 
 
@@ -81,96 +75,50 @@ def _table(path: Path) -> pd.DataFrame:
         raise AtlasError.one(path, "", f"cannot be read ({error})", "fetch it again") from error
 
 
-def _header(path: Path) -> tuple[int, tuple[int, int, int]]:
-    """Return the number of header lines and (genes, cells, values)."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt") as stream:
-            first = stream.readline()
-            n_lines, line = 2, stream.readline()
-            while line.startswith("%"):
-                n_lines, line = n_lines + 1, stream.readline()
-            if not first.startswith("%%MatrixMarket matrix coordinate"):
-                raise ValueError("it does not start with '%%MatrixMarket matrix coordinate'")
-            genes, cells, values = (int(v) for v in line.split())
-    except (OSError, EOFError, ValueError) as error:
-        raise MatrixError.one(
-            path, "", f"is not a matrix-market file ({error})", "fetch it again"
-        ) from error
-    return n_lines, (genes, cells, values)
+def _features(path: Path) -> pd.DataFrame:
+    table = _table(path)
+    kinds = table[2] if 2 in table else pd.Series("", index=table.index)
+    symbols = table[1] if 1 in table else table[0]
+    return pd.DataFrame({"id": table[0], "symbol": symbols, "is_gene": kinds.isin(GENE_TYPES)})
 
 
-def _triplets(path: Path, rows: int = BLOCK_VALUES) -> Iterator[pd.DataFrame]:
-    n_header, (_, _, n_values) = _header(path)
-    seen = 0
-    try:
-        reader = pd.read_csv(
-            path,
-            sep=r"\s+",
-            header=None,
-            skiprows=n_header,
-            names=["gene", "cell", "count"],
-            dtype={"gene": np.int64, "cell": np.int64},
-            chunksize=rows,
+def _misfits(sample: Sample, n_features: int, n_barcodes: int) -> list[Problem]:
+    n_genes, n_cells = mtx_shape(sample.matrix)
+    if (n_features, n_barcodes) == (n_genes, n_cells):
+        return []
+    folder, name = str(sample.matrix.parent), sample.matrix.name
+    if (n_features, n_barcodes) == (n_cells, n_genes):
+        wrong = f"{name} is cells × genes ({n_genes:,} × {n_cells:,})"
+        remedy = "transpose it: scipy.io.mmwrite(new file, scipy.io.mmread(file).T.tocsc())"
+        return [Problem(folder, name, wrong, remedy)]
+    remedy = "the files are not of one run, or one is cut short; fetch the folder again"
+    return [
+        Problem(folder, what, f"{what} has {given:,} lines, {name} says {n:,}", remedy)
+        for what, given, n in (
+            ("features", n_features, n_genes),
+            ("barcodes", n_barcodes, n_cells),
         )
-        for chunk in reader:
-            seen += len(chunk)
-            yield chunk
-            if rows < BLOCK_VALUES:
-                return
-    except (OSError, EOFError, ValueError) as error:
-        raise MatrixError.one(
-            path, f"after value {seen:,}", f"cannot be read ({error})", "fetch it again"
-        ) from error
-    if seen != n_values:
-        wrong = f"holds {seen:,} values, its header says {n_values:,}"
-        raise MatrixError.one(path, "", wrong, "it is cut short; fetch it again")
+        if given != n
+    ]
 
 
-def _peek(path: Path) -> None:
-    for chunk in _triplets(path, 100_000):
-        as_counts(chunk["count"].to_numpy(), str(path), "third column")
+def _cells(sample: Sample, barcodes: pd.Series) -> pd.DataFrame:
+    if not sample.name:
+        return pd.DataFrame({"cell": barcodes})
+    return pd.DataFrame({"cell": f"{sample.name}_" + barcodes, "sample": sample.name})
 
 
-def _blocks(path: Path, is_gene: np.ndarray) -> Iterator[tuple[int, sp.csr_matrix]]:
-    """Yield row blocks; the values must come cell by cell, as Cell Ranger writes them."""
-    _, (n_genes, n_cells, _) = _header(path)
-    start, waiting = 0, sp.csr_matrix((0, n_genes), dtype=np.int64)
-    last = 0
-    for chunk in _triplets(path):
-        cells = chunk["cell"].to_numpy() - 1
-        genes = chunk["gene"].to_numpy() - 1
-        if cells[0] < last or (np.diff(cells) < 0).any():
-            raise MatrixError.one(
-                path,
-                "second column",
-                "the values are not ordered by cell",
-                "sort them: scipy.io.mmread(file).tocsc(), scipy.io.mmwrite(new file)",
-            )
-        if cells.max() >= n_cells or genes.min() < 0 or genes.max() >= n_genes:
-            raise MatrixError.one(path, "", "a gene or cell number is out of range", "fetch again")
-        counts = as_counts(chunk["count"].to_numpy(), str(path), "third column")
-        last = int(cells[-1])
-        part = sp.csr_matrix(
-            (counts, (cells - start, genes)), shape=(last + 1 - start, n_genes), dtype=np.int64
-        )
-        waiting = _add(waiting, part)
-        done = waiting[:-1]
-        for a, b in row_ranges(done.indptr.astype(np.int64)):
-            yield start + a, done[a:b][:, is_gene]
-        start, waiting = start + done.shape[0], waiting[-1:]
-    tail = sp.csr_matrix((n_cells - start, n_genes), dtype=np.int64)
-    if n_cells > start:
-        yield start, _add(waiting, tail)[:, is_gene]
+def _peek(samples: Sequence[Sample]) -> None:
+    for sample in samples:
+        mtx_peek(sample.matrix)
 
 
-def _add(upper: sp.csr_matrix, part: sp.csr_matrix) -> sp.csr_matrix:
-    """Add two matrices of different height, both starting at the same row."""
-    n = max(upper.shape[0], part.shape[0])
-    grown = []
-    for matrix in (upper, part):
-        indptr = np.concatenate(
-            [matrix.indptr, np.full(n - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype)]
-        )
-        grown.append(sp.csr_matrix((matrix.data, matrix.indices, indptr), shape=(n, part.shape[1])))
-    return sp.csr_matrix(grown[0] + grown[1])
+def _blocks(
+    parts: Sequence[tuple[Path, int, NDArray[np.int64]]], start: int, stop: int
+) -> Iterator[tuple[int, sp.csr_matrix]]:
+    first = 0
+    for path, n_cells, genes in parts:
+        if first < stop and first + n_cells > start:
+            for a, counts in mtx_blocks(path, genes):
+                yield first + a, counts
+        first += n_cells

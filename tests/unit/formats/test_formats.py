@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from targetscore.errors import AtlasError, MatrixError
-from targetscore.formats import base, open_atlas, tenx_mtx
+from targetscore.formats import base, mtx, open_atlas
 from targetscore.formats.base import as_counts, row_ranges
 
 
@@ -107,16 +107,16 @@ def test_not_anndata(atlas_row, tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 4, 1000])
 def test_tenx_leaves_antibodies_out(atlas_row, write_tenx, counts, chunk, monkeypatch):
-    monkeypatch.setattr(tenx_mtx, "_triplets", _in_chunks(chunk))
+    monkeypatch.setattr(mtx, "_triplets", _in_chunks(chunk))
     atlas = open_atlas(atlas_row(format="tenx_mtx"), str(write_tenx()))
     assert np.array_equal(whole(atlas), counts[:, :-1])
     assert len(atlas.gene_ids) == counts.shape[1] - 1
 
 
 def _in_chunks(rows):
-    original = tenx_mtx._triplets
+    original = mtx._triplets
 
-    def triplets(path, wanted=tenx_mtx.BLOCK_VALUES):
+    def triplets(path, wanted=mtx.BLOCK_VALUES):
         for chunk in original(path):
             for start in range(0, len(chunk), rows):
                 yield chunk.iloc[start : start + rows]
