@@ -429,7 +429,8 @@ def autoimmune_level(case: Case) -> Result:
     return bool(own["fraction_expressing"] > 0.5), figure
 
 
-CHECKS: tuple[tuple[str, str, Callable[[Case], Result]], ...] = (
+Check = Callable[..., Result]
+CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("1", "BCMA and GPRC5D among the first three of six", top_three),
     ("1", "FCRL5 among the first five", fcrl5),
     ("2", "BCMA very highly shed, and above CD38, SDC1, CD19", bcma_is_shed_and_high),
@@ -472,4 +473,4 @@ BY_DEPARTURE = (
     half_the_counts,
     autoimmune_level,
 )
-__all__ = ["BY_ATLAS", "BY_DEPARTURE", "CHECKS", "TUMOUR", "Case"]
+__all__ = ["BY_ATLAS", "BY_DEPARTURE", "CHECKS", "TUMOUR", "Case", "Check"]

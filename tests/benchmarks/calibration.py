@@ -2,6 +2,8 @@
 
 Writes calibration.md beside this file. A group is one cell type with some donors. Each donor
 has a fraction of their own, Beta(M mu, M (1 − mu)) about the mean mu that the interval is for.
+A second table tries the interval of one patient, by the number of cells. ``patients`` alone as an
+argument writes that table anew and leaves the first as it is.
 """
 
 import sys
@@ -16,11 +18,16 @@ from targetscore.score.detection import (
     grid_posterior,
     healthy_parameters,
 )
+from targetscore.score.interval import corrected_interval
 
 DONORS = (1, 2, 3, 5, 10, 20, 30)
 PRECISION = (5.0, 100.0)  # log-uniform: donors differ much … hardly
 LEVELS = {"rare (2 %)": 0.02, "some (10 %)": 0.10, "many (40 %)": 0.40}
 GROUPS = 1000
+CELLS = (50, 100, 200, 500, 1000)
+DISPERSIONS = (0.7, 2.0, 6.0)
+ASSUMED = 2.0
+SECOND = "## The interval of one patient"
 
 
 def _donors(rng: np.random.Generator, mean: np.ndarray, donors: int, cells: tuple[int, int]):
@@ -103,22 +110,74 @@ def table(groups: int = GROUPS, donors: Sequence[int] = DONORS, seed: int = 1) -
         wide = rng.uniform(0.05, 0.95, groups)
         columns.setdefault("coverage", {})[number] = coverage(number, wide, rng).mean()
         few = max(groups // 5, 1)
-        for phi in (0.7, 2.0, 6.0):
+        for phi in DISPERSIONS:
             own = coverage(number, wide[:few], rng, phi).mean()
             columns.setdefault(f"coverage, dropout phi {phi:g}", {})[number] = own
     return columns
 
 
+def patient(
+    cells: int, truth: np.ndarray, rng: np.random.Generator, dispersion: float
+) -> tuple[float, float]:
+    """Return how many corrected fractions of one patient can be trusted, and hold the truth.
+
+    Each true fraction is a gene of its own in cells of the same sizes, with 3 UMI per 10,000 in
+    expressing cells; held is the truth of those that are identifiable.
+    """
+    sizes = np.exp(rng.normal(np.log(3500), 0.35, cells))
+    shape = (truth.size, cells)
+    level = (
+        rng.standard_gamma(dispersion, shape) / dispersion * (rng.random(shape) < truth[:, None])
+    )
+    drawn = rng.poisson(3e-4 * level * sizes)
+    detected, counts = (drawn > 0).sum(axis=1), drawn.sum(axis=1)
+    rest = (sizes, np.ones(cells), float(sizes.sum()), ASSUMED)
+    found = [
+        dropout_corrected(cells, int(d), float(c), *rest)
+        for d, c in zip(detected, counts, strict=True)
+    ]
+    use = np.array([f.identifiable for f in found])
+    fractions = np.array([f.fraction for f in found])[use]
+    lower, upper = corrected_interval(fractions, detected[use], counts[use], cells, *rest)
+    held = (lower <= truth[use]) & (truth[use] <= upper)
+    return float(use.mean()), float(held.mean())
+
+
+def patients(groups: int = GROUPS, seed: int = 2) -> str:
+    """Return the second table as text."""
+    rng = np.random.default_rng(seed)
+    head = f"| true dispersion | {' | '.join(f'{n} cells' for n in CELLS)} |"
+    rows = []
+    for phi in DISPERSIONS:
+        shares = [patient(n, rng.uniform(0.05, 0.95, groups), rng, phi) for n in CELLS]
+        rows.append(f"| phi {phi:g} | {' | '.join(_cell(held) for _, held in shares)} |")
+        known = " | ".join(f"{100 * share:.0f}" for share, _ in shares)
+        rows.append(f"| corrected in % of patients | {known} |")
+    return "\n".join(
+        [
+            SECOND,
+            "",
+            f"Percent of {groups:,} patients whose 95 % interval holds their true fraction"
+            f" (5–95 %), corrected with phi {ASSUMED:g}, 3 UMI per 10,000 in expressing cells.",
+            "",
+            head,
+            "|---" * (len(CELLS) + 1) + "|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _cell(share: float) -> str:
+    text = f"{100 * share:.1f}"
+    return text if 0.90 <= share <= 0.98 else f"**{text}**"
+
+
 def markdown(columns: dict, donors: Sequence[int] = DONORS, groups: int = GROUPS) -> str:
     """Return the table as text; figures outside 90–98 % are bold."""
-
-    def cell(share: float) -> str:
-        text = f"{100 * share:.1f}"
-        return text if 0.90 <= share <= 0.98 else f"**{text}**"
-
     head = f"| interval | {' | '.join(f'{d} donors' for d in donors)} |"
     rows = [
-        f"| {name} | {' | '.join(cell(values[d]) for d in donors)} |"
+        f"| {name} | {' | '.join(_cell(values[d]) for d in donors)} |"
         for name, values in columns.items()
     ]
     return "\n".join(
@@ -142,7 +201,12 @@ def markdown(columns: dict, donors: Sequence[int] = DONORS, groups: int = GROUPS
 
 
 if __name__ == "__main__":
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else GROUPS
-    found = markdown(table(number), groups=number)
-    Path(__file__).with_name("calibration.md").write_text(found, encoding="utf-8")
-    print(found)
+    path = Path(__file__).with_name("calibration.md")
+    asked = sys.argv[1] if len(sys.argv) > 1 else str(GROUPS)
+    if asked == "patients":
+        text = path.read_text(encoding="utf-8").partition(SECOND)[0].rstrip() + "\n\n" + patients()
+    else:
+        number = int(asked)
+        text = markdown(table(number), groups=number) + "\n" + patients(number)
+    path.write_text(text, encoding="utf-8")
+    print(text)

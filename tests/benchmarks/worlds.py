@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ import pandas as pd
 from targetscore import io
 from targetscore.config import Indication, Scoring
 from targetscore.contracts import EXPRESSION, GENES, GROUPS
-from targetscore.genes import is_masked, load_genes
-from targetscore.knowledge import load_knowledge
+from targetscore.genes import GeneTable, is_masked, load_genes
+from targetscore.knowledge import Knowledge, load_knowledge
 from targetscore.score import AtlasProfile, ScoreTables, score_indication
 from targetscore.simulate import World
 from targetscore.simulate import design as design_module
@@ -314,12 +315,12 @@ def score_world(
     without: Collection[str] = (),
 ) -> ScoreTables:
     """Score a world with the committed knowledge and the default parameters."""
-    knowledge = str(ROOT / "config" / "knowledge")
     profile = write_profile(sums, folder, diseased, without)
-    return score_indication(
-        asked or indication(),
-        {ATLAS: profile},
-        load_knowledge(knowledge),
-        load_genes(knowledge),
-        Scoring(bootstrap=0),
-    )
+    asked = asked or indication()
+    return score_indication(asked, {ATLAS: profile}, *_committed(), Scoring(bootstrap=0))
+
+
+@lru_cache(maxsize=1)
+def _committed() -> tuple[Knowledge, GeneTable]:
+    folder = str(ROOT / "config" / "knowledge")
+    return load_knowledge(folder), load_genes(folder)

@@ -1,7 +1,8 @@
 """Score the antigens of an indication from the profiles; no cell is read again.
 
 Files expected: results/profile/{atlas}/ and results/ingest/{atlas}/{genes,ambient,
-ambient_rates}.parquet of every atlas of the indication, and the curated tables.
+ambient_rates}.parquet of every atlas of the indication, results/ingest/{reference}/levels.parquet
+of its aggregated references, and the curated tables.
 Files produced: results/score/{indication}/, described in targetscore.contracts.
 Configuration: the indication's YAML and the section scoring.
 """
@@ -15,6 +16,9 @@ rule score_indication:
         ambient=indication_ambient,
         ambient_rates=indication_ambient_rates,
         summaries=indication_summaries,
+        references=lambda wildcards: reference_files(
+            wildcards, "<results>/ingest/{reference}/levels.parquet"
+        ),
         knowledge=curated_files,
     output:
         evidence="<results>/score/{indication}/evidence.parquet",
@@ -25,6 +29,7 @@ rule score_indication:
         ranking="<results>/score/{indication}/ranking.parquet",
         robustness="<results>/score/{indication}/robustness.parquet",
         outranks="<results>/score/{indication}/outranks.parquet",
+        levels="<results>/score/{indication}/levels.parquet",
         ranking_tsv="<results>/score/{indication}/ranking.tsv",
     log:
         "<logs>/score_indication/{indication}.log",
@@ -36,6 +41,8 @@ rule score_indication:
     params:
         indication=indication_settings,
         atlases=lambda wildcards: RUN.indications[wildcards.indication].atlases,
+        references=lambda wildcards: RUN.indications[wildcards.indication].references,
+        levels=RUN.config.levels.model_dump(mode="json"),
         simulated=indication_simulated,
         genes=gene_settings,
         scoring=scoring_settings,

@@ -16,6 +16,7 @@ from targetscore.score.contrast import VITAL_TIER
 from targetscore.score.evidence import Gap, evidence_rows, row_ids, stated_verdicts
 from targetscore.score.grade import blind_organs, lowered_grade
 from targetscore.score.healthy import Healthy
+from targetscore.score.levels import level_note, with_levels, worst_level
 from targetscore.score.load import atlases_of
 from targetscore.score.parts import Parts, World, parts_of
 from targetscore.score.toxicity import toxicity_rows
@@ -34,13 +35,14 @@ class AntigenScore:
     toxicity: pd.DataFrame
     coverage: pd.DataFrame
     shedding: pd.DataFrame
+    levels: pd.DataFrame
     components: dict[str, Any]
 
 
 def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
     """Score one antigen; parameters as for ``parts_of``."""
     parts = parts_of(world, gene, column)
-    curated, safety, gaps = parts.curated, parts.safety, parts.gaps
+    curated, safety, gaps, levels = parts.curated, parts.safety, parts.gaps, parts.levels
     literature, shedding = curated.literature, curated.shedding
     stated = stated_verdicts(world.healthy, column, literature)
     n_donors = healthy_donors_seen(world.healthy, column)
@@ -63,17 +65,18 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
         "evidence_grade": _grade(world, gene, parts, n_donors),
         "n_healthy_donors": n_donors,
         "n_gaps": sum(not g.measured for g in gaps),
-        "notes": "; ".join(_notes(world, gene, parts.reach, gaps)) or None,
+        "notes": "; ".join([*_notes(world, gene, parts.reach, gaps), *level_note(levels)]) or None,
         **contrast_columns(parts.against),
         **reach_columns(parts.reach, world.scoring.burden),
         **worst_columns(world.healthy, column, safety, stated, gaps),
+        **worst_level(world.healthy, column, safety, gaps, levels),
         "safety_assessed": safety.assessed,
         "safety_lower": safety.lower,
         "safety_upper": safety.upper,
     }
     return AntigenScore(
         gene,
-        gaps,
+        [*gaps, *levels.gaps],
         evidence_rows(
             world.healthy,
             column,
@@ -82,9 +85,10 @@ def score_antigen(world: World, gene: Gene, column: int) -> AntigenScore:
             literature,
             world.tumour.bystanders,
         ),
-        toxicity_rows(world.healthy, column, gaps, stated),
+        with_levels(toxicity_rows(world.healthy, column, gaps, stated), levels),
         coverage_rows(world.tumour, column),
         pd.DataFrame(curated.shedding_items),
+        levels.table,
         components,
     )
 

@@ -68,11 +68,12 @@ def lineages(indication: Indication) -> Lineages:
 
 
 def _of_disease(values: pd.Series, wanted: Sequence[str]) -> pd.Series:
-    names = {w.strip().casefold() for w in wanted}
-    ids = {ontology.find(w, "MONDO") for w in wanted} - {None}
+    """Tell which donors have one of some diseases, maybe beside others."""
+    asked = [ontology.diseases(name) for name in wanted]
 
     def matches(value: str) -> bool:
-        return value.strip().casefold() in names or ontology.find(value, "MONDO") in ids
+        has = ontology.diseases(value)
+        return any(all_of <= has for all_of in asked)
 
     return values.map({value: matches(value) for value in values.unique()})
 

@@ -51,6 +51,8 @@ def reach_columns(r: Reach | None, burden: float) -> dict[str, Any]:
         "log10_on_target_cells": None if left is None else residual_cells(1 - left, burden),
         "n_patients_escaping": len(r.escaping) if r else None,
         "patients_escaping": "; ".join(r.escaping) or None if r else None,
+        "n_patients_escape_untold": len(r.untold) if r else None,
+        "patients_escape_untold": "; ".join(r.untold) or None if r else None,
     }
 
 

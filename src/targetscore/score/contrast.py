@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targetscore import ontology
 from targetscore.config import Scoring
-from targetscore.score.detection import balanced, grid_posterior
 from targetscore.score.healthy import Floats, Healthy
 from targetscore.score.specificity import (
     group_aucs,
@@ -127,7 +128,7 @@ def contrast(
         log_fold_change=change,
         group=f"{worst.cell_type} ({worst.tissue})",
         detection_gap=gap,
-        detection_gap_thinned=_thinned_lower(tumour, gene) - ceiling,
+        detection_gap_thinned=reach.thinned_lower - ceiling,
         auc_min=auc,
     )
 
@@ -150,21 +151,14 @@ def worst_case_groups(
         the tumour's ``suspensions``.
     """
     vital = np.nonzero(compared(healthy, gene, scoring) & (healthy.tier <= VITAL_TIER))[0]
-    alike = [comparable(healthy.groups[h].suspension, suspensions) for h in vital]
-    return vital, vital[np.array(alike, dtype=bool)]
+    kinds = set(healthy.suspensions[vital].tolist())
+    alike = [kind for kind in sorted(kinds) if comparable(kind, suspensions)]
+    return vital, vital[np.isin(healthy.suspensions[vital].astype(str), alike)]
 
 
 def _change(middle: float, healthy: Healthy, gene: int, use: NDArray[np.bool_]) -> float | None:
     """Return log2 of the tumour against the worst of some groups; None if there is none."""
     return float(middle - healthy.q75[use, gene].max()) if use.any() else None
-
-
-def _thinned_lower(tumour: Tumour, gene: int) -> float:
-    """Return the tumour's lower bound at 2,000 UMI, where healthy cells are looked at too."""
-    use = np.nonzero(tumour.counted[:, gene])[0]
-    cells = tumour.sums.cells[use, gene]
-    share = balanced(cells)
-    return grid_posterior(tumour.sums.thinned[use, gene] * share, cells * share).lower
 
 
 def comparable(suspension: str, others: Collection[str]) -> bool:
@@ -175,8 +169,11 @@ def comparable(suspension: str, others: Collection[str]) -> bool:
 def collapsed(healthy: Healthy, gene: int) -> list[NDArray[np.int64]]:
     """Return the assessed groups of each cell type: tau looks at types, not at tissues."""
     use = np.nonzero(healthy.assessed[:, gene] & np.isfinite(healthy.mean_cpm[:, gene]))[0]
-    types = healthy.cell_types[use]
-    return [use[types == kind] for kind in dict.fromkeys(types.tolist())]
+    kinds, first, kind = np.unique(healthy.cell_types[use], return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(first))[kind]  # types in the order in which they appear
+    ends = np.cumsum(np.bincount(place, minlength=kinds.size)).tolist()
+    members = use[np.argsort(place, kind="stable")]
+    return [members[start:end] for start, end in pairwise([0, *ends])]
 
 
 def _tau(tumour_cpm: float, healthy: Healthy, gene: int) -> tuple[float | None, str | None, bool]:
@@ -208,8 +205,8 @@ def _counterpart(
     """Return log2 against the normal counterpart: healthy donors, else patients' own cells."""
     _, person = healthy.shown.people
     values = healthy.cpm[:, gene]
-    alike = np.array([ontology.is_a(g.cell_type_id, counterpart) for g in healthy.groups], bool)
-    use = alike[healthy.shown.group_of] & np.isfinite(values)
+    named = tuple(g.cell_type_id for g in healthy.groups)
+    use = _of_lineage(named, frozenset(counterpart))[healthy.shown.group_of] & np.isfinite(values)
     cells = np.bincount(person[use])
     total = np.bincount(person[use], values[use])
     normal: Floats = total[cells > 0] / cells[cells > 0]
@@ -217,3 +214,8 @@ def _counterpart(
         own = tumour.counterpart_cpm[:, gene]
         normal = own[np.isfinite(own)]
     return level - float(np.median(log2_cpm(normal))) if normal.size else None
+
+
+@lru_cache(maxsize=16)  # the same groups are asked about for every gene and in every scenario
+def _of_lineage(cell_types: tuple[str, ...], lineage: frozenset[str]) -> NDArray[np.bool_]:
+    return np.array([ontology.is_a(kind, lineage) for kind in cell_types], dtype=bool)

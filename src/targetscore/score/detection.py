@@ -170,11 +170,13 @@ class GridPosterior:
 
 
 @lru_cache(maxsize=1)
-def _grid() -> tuple[Floats, Floats, Floats, Floats]:
+def _grid() -> tuple[Floats, ...]:
+    """Return means, log10 precisions, a and b, and the part of the likelihood without cells."""
     means = beta.ppf((np.arange(GRID[0]) + 0.5) / GRID[0], *TUMOUR_PRIOR)
     log10_precision = np.linspace(0.0, 3.0, GRID[1])
     m = 10**log10_precision
-    return means, log10_precision, means[:, None] * m, (1 - means)[:, None] * m
+    a, b = means[:, None] * m, (1 - means)[:, None] * m
+    return means, log10_precision, a, b, gammaln(m) - gammaln(a) - gammaln(b)
 
 
 def grid_posterior(positive: ArrayLike, cells: ArrayLike) -> GridPosterior:
@@ -220,17 +222,15 @@ def grid_log_likelihoods(positive: ArrayLike, cells: ArrayLike) -> Floats:
     numpy.ndarray
         Shape ``(n_patients, 400, 60)``: means, precisions.
     """
-    _, log10_precision, a, b = _grid()
+    _, log10_precision, a, b, start = _grid()
     k = np.asarray(positive, dtype=np.float64)[:, None, None]
     n = np.asarray(cells, dtype=np.float64)[:, None, None]
-    m = 10**log10_precision
-    start = gammaln(m) - gammaln(a) - gammaln(b)
-    return start + gammaln(a + k) + gammaln(b + n - k) - gammaln(m + n)
+    return start + gammaln(a + k) + gammaln(b + n - k) - gammaln(10**log10_precision + n)
 
 
 def grid_summary(log_likelihood: Floats) -> GridPosterior:
     """Return the posterior of the mean from the summed log likelihood, shape ``(400, 60)``."""
-    means, log10_precision, _, _ = _grid()
+    means, log10_precision, *_ = _grid()
     weight = np.exp(log_likelihood - log_likelihood.max())
     weight /= weight.sum()
     over_means = weight.sum(axis=1)

@@ -42,7 +42,8 @@ def rows_settled(healthy: Healthy, gene: int, scoring: Scoring) -> frozenset[str
 
 
 def _credited(healthy: Healthy, use: NDArray[np.bool_]) -> frozenset[str]:
-    return frozenset().union(*(g.credited for g, ok in zip(healthy.groups, use, strict=True) if ok))
+    labels, own = healthy.credits
+    return frozenset(labels[own[use].any(axis=0)].tolist())
 
 
 def stated_verdicts(healthy: Healthy, gene: int, literature: Mapping[str, Literature]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -23,8 +23,8 @@ from targetscore.score.tiers import Tier
 
 
 @dataclass(frozen=True)
-class Healthy:
-    """Healthy evidence; arrays are ``(n_groups, n_genes)``, NaN where there is none.
+class Measured:
+    """What healthy groups show; arrays are ``(n_groups, n_genes)``, NaN where there is none.
 
     Attributes
     ----------
@@ -34,18 +34,14 @@ class Healthy:
         Observed fraction and points of its posterior, 0–1.
     mean_cpm, median_cpm, q75
         Over donors; ``q75`` of log2(CPM + 10).
-    harm, harm_low, harm_high
-        At the median, the lower and the upper point; NaN for a group that is not assessed.
-    verdict
-        As the contract ``score/evidence`` lists them.
     cpm
         CPM of each unit of ``shown``, shape ``(n_units, n_genes)``, NaN where it does not count
         as a donor.
-    shown
-        What all of this was summarised from.
     ambient
         Whether free RNA of the sample alone may show the gene so often; ``median``, ``lower``
         and the harm that rests on them take the fraction as 0 there, ``upper`` is kept (C1).
+    shown
+        What all of this was summarised from.
     """
 
     n_donors: NDArray[np.int64]
@@ -58,10 +54,6 @@ class Healthy:
     mean_cpm: Floats
     median_cpm: Floats
     q75: Floats
-    harm: Floats
-    harm_low: Floats
-    harm_high: Floats
-    verdict: NDArray[np.object_]
     cpm: Floats
     ambient: NDArray[np.bool_]
     shown: HealthyDonors
@@ -70,6 +62,24 @@ class Healthy:
     def groups(self) -> list[Group]:
         """The healthy groups."""
         return self.shown.groups
+
+
+@dataclass(frozen=True)
+class Healthy(Measured):
+    """Healthy evidence as it is judged; arrays are ``(n_groups, n_genes)``.
+
+    Attributes
+    ----------
+    harm, harm_low, harm_high
+        At the median, the lower and the upper point; NaN for a group that is not assessed.
+    verdict
+        As the contract ``score/evidence`` lists them.
+    """
+
+    harm: Floats
+    harm_low: Floats
+    harm_high: Floats
+    verdict: NDArray[np.object_]
 
     @cached_property
     def assessed(self) -> NDArray[np.bool_]:
@@ -88,10 +98,31 @@ class Healthy:
         return {name: names == name for name in sorted(set(names.tolist()))}
 
     @cached_property
+    def class_number(self) -> NDArray[np.int64]:
+        """Place of each group's class among the names in ``classes``, shape ``(n_groups,)``."""
+        place = {name: i for i, name in enumerate(self.classes)}
+        return np.array([place[g.toxicity_class] for g in self.groups], dtype=np.int64)
+
+    @cached_property
     def cell_types(self) -> NDArray[np.int64]:
         """Number of the cell type of each group, shape ``(n_groups,)``."""
         names = [g.cell_type_id for g in self.groups]
         return np.array([names.index(name) for name in names], dtype=np.int64)
+
+    @cached_property
+    def suspensions(self) -> NDArray[np.object_]:
+        """Suspension of each group, shape ``(n_groups,)``."""
+        return np.array([g.suspension for g in self.groups], dtype=object)
+
+    @cached_property
+    def credits(self) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+        """Labels of tier rows, and which group counts for which, ``(n_groups, n_labels)``."""
+        labels = sorted(frozenset().union(*(g.credited for g in self.groups)))
+        own = [[label in g.credited for label in labels] for g in self.groups]
+        return (
+            np.array(labels, dtype=object),
+            np.array(own, dtype=bool).reshape(len(self.groups), len(labels)),
+        )
 
     @cached_property
     def counting(self) -> NDArray[np.bool_]:
@@ -114,8 +145,16 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
     tiers
         Thresholds of each tier.
     scoring
-        Parameters. Units that ``counted_donors`` does not count add their cells to the
-        posterior but are no donors; where none counts, the mean CPM is over all with cells.
+        Parameters.
+    """
+    return judged(measured(shown, scoring), tiers, scoring)
+
+
+def measured(shown: HealthyDonors, scoring: Scoring) -> Measured:
+    """Estimate expression; of the parameters only those that make a donor count matter.
+
+    Units that ``counted_donors`` does not count add their cells to the posterior but are no
+    donors; where none counts, the mean CPM is over all with cells.
     """
     sums, groups = shown.sums, shown.groups
     cpm, counted = sums.cpm, counted_donors(sums, scoring)
@@ -128,68 +167,107 @@ def summarise(shown: HealthyDonors, tiers: Mapping[int, Tier], scoring: Scoring)
     found = group_posteriors(sums, [g.units for g in groups], counted)
     n_cells = found.n_cells
     n_detected = per_group(sums.detected[g.units].sum(axis=0) for g in groups)
-    mean_cpm = per_group(
-        _over_donors(np.mean, np.where(counted[g.units].any(axis=0), own, cpm[g.units]))
-        for g, own in zip(groups, donor_cpm, strict=True)
-    )
-    observed = np.divide(n_detected, n_cells, out=np.full(n_cells.shape, np.nan), where=n_cells > 0)
     ambient = shown.explained(n_detected, n_cells)
     median, lower = (np.where(ambient, 0.0, p) for p in (found.median, found.lower))
-    upper = found.upper
-    limit = {
-        name: np.array([getattr(tiers[g.tier], name) for g in groups], dtype=np.float64)[:, None]
-        for name in ("alert_fraction", "saturation_fraction", "saturation_cpm", "weight")
-    }
-    verdict = verdicts(
-        measured=n_cells > 0,
-        by_rna=np.array([g.by_rna for g in groups], dtype=bool)[:, None],
-        n_cells=n_cells,
-        n_donors=found.n_donors,
-        observed=observed,
-        median=median,
-        upper=upper,
-        alert=limit.pop("alert_fraction"),
-        min_cells_assessed=scoring.min_cells_assessed,
-        min_cells_clear=scoring.min_cells_clear,
-        min_donors_clear=scoring.min_donors_clear,
-    )
-    said = _assessed(verdict)
-    harms = (np.where(said, harm(p, mean_cpm, **limit), np.nan) for p in (median, lower, upper))
-    harm_median, harm_low, harm_high = harms
-    return Healthy(
+    return Measured(
         n_donors=found.n_donors,
         n_cells=n_cells,
         n_detected=n_detected.astype(np.int64),
-        observed=observed,
+        observed=np.divide(
+            n_detected, n_cells, out=np.full(n_cells.shape, np.nan), where=n_cells > 0
+        ),
         median=median,
         lower=lower,
-        upper=upper,
-        mean_cpm=mean_cpm,
-        median_cpm=per_group(_over_donors(np.median, own) for own in donor_cpm),
-        q75=per_group(_over_donors(_quartile, log2_cpm(own)) for own in donor_cpm),
-        harm=harm_median,
-        harm_low=harm_low,
-        harm_high=harm_high,
-        verdict=verdict,
+        upper=found.upper,
+        mean_cpm=per_group(
+            _mean(np.where(counted[g.units].any(axis=0), own, cpm[g.units]))
+            for g, own in zip(groups, donor_cpm, strict=True)
+        ),
+        median_cpm=per_group(_median(own) for own in donor_cpm),
+        q75=per_group(_quartile(log2_cpm(own)) for own in donor_cpm),
         cpm=own_cpm,
         ambient=ambient,
         shown=shown,
     )
 
 
+def judged(found: Measured, tiers: Mapping[int, Tier], scoring: Scoring) -> Healthy:
+    """Say what the measured expression means: harm and verdict.
+
+    Parameters
+    ----------
+    found
+        What healthy groups show; one that was judged before can be judged again.
+    tiers
+        Thresholds of each tier.
+    scoring
+        Parameters: fewest cells and donors of a verdict.
+    """
+    limit = {
+        name: np.array([getattr(tiers[g.tier], name) for g in found.groups], np.float64)[:, None]
+        for name in ("alert_fraction", "saturation_fraction", "saturation_cpm", "weight")
+    }
+    verdict = verdicts(
+        measured=found.n_cells > 0,
+        by_rna=np.array([g.by_rna for g in found.groups], dtype=bool)[:, None],
+        # Cells without one UMI show nothing, however many they are.
+        n_cells=np.where(np.isfinite(found.mean_cpm), found.n_cells, 0),
+        n_donors=found.n_donors,
+        observed=found.observed,
+        median=found.median,
+        upper=found.upper,
+        alert=limit.pop("alert_fraction"),
+        min_cells_assessed=scoring.min_cells_assessed,
+        min_cells_clear=scoring.min_cells_clear,
+        min_donors_clear=scoring.min_donors_clear,
+    )
+    said = _assessed(verdict)
+    harms = [
+        np.where(said, harm(point, found.mean_cpm, **limit), np.nan)
+        for point in (found.median, found.lower, found.upper)
+    ]
+    own = {field.name: getattr(found, field.name) for field in fields(Measured)}
+    return Healthy(**own, harm=harms[0], harm_low=harms[1], harm_high=harms[2], verdict=verdict)
+
+
 def _assessed(verdict: NDArray[np.object_]) -> NDArray[np.bool_]:
     return np.isin(verdict.astype(str), ASSESSED_VERDICTS)
 
 
-def _over_donors(reduce: Callable[..., Floats], values: Floats) -> Floats:
-    """Reduce each column over its finite values; NaN where there is none."""
+def _mean(values: Floats) -> Floats:
+    """Return the mean of the finite values of each column; NaN where there is none."""
     ordered = np.sort(values, axis=0)  # NaN last
     known = np.isfinite(ordered).sum(axis=0)
     reduced = np.full(values.shape[1], np.nan)
     for n in np.unique(known[known > 0]):
-        reduced[known == n] = reduce(ordered[:n, known == n], axis=0)
+        reduced[known == n] = np.mean(ordered[:n, known == n], axis=0)
     return reduced
 
 
-def _quartile(values: Floats, axis: int) -> Floats:
-    return np.quantile(values, 0.75, axis=axis)
+def _median(values: Floats) -> Floats:
+    """Return the median of the finite values of each column; NaN where there is none."""
+    low, high, share = _neighbours(values, 0.5)
+    return np.asarray(np.where(share == 0, low, (low + high) / 2))
+
+
+def _quartile(values: Floats) -> Floats:
+    """Return the third quartile (linear) of the finite values of each column, NaN if none."""
+    low, high, share = _neighbours(values, 0.75)
+    # counted from the nearer neighbour, which is what numpy.quantile does
+    between = np.where(share >= 0.5, high - (high - low) * (1 - share), low + (high - low) * share)
+    return np.asarray(np.where(share == 0, low, between))
+
+
+def _neighbours(values: Floats, q: float) -> tuple[Floats, Floats, Floats]:
+    """Return the values of each column beside a quantile, and how far it is from the lower."""
+    if not len(values):
+        nothing = np.full(values.shape[1], np.nan)
+        return nothing, nothing, np.zeros(values.shape[1])
+    ordered = np.sort(values, axis=0)  # NaN last
+    place = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0) * q
+    before = np.floor(place).astype(np.int64)
+    low, high = (
+        np.take_along_axis(ordered, np.minimum(row, len(values) - 1)[None], axis=0)[0]
+        for row in (before, before + 1)
+    )
+    return low, high, place - before

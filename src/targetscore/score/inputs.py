@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from targetscore.config import Indication, Scoring
+from targetscore.config import Indication, Levels, Scoring
 from targetscore.genes import Gene, GeneTable, resolve_panel
 from targetscore.knowledge import Knowledge
 from targetscore.score.cohorts import companions, healthy_groups, lineages, patient_groups
 from targetscore.score.curated import Curated, Percentile, blinded, curated_of
 from targetscore.score.donors import healthy_donors
 from targetscore.score.healthy import Healthy, summarise
+from targetscore.score.levels import References, credit, read_references
 from targetscore.score.load import (
     AtlasProfile,
     Profiles,
@@ -46,6 +47,8 @@ class Inputs:
         As in :class:`targetscore.score.parts.World`.
     unseparated
         Atlases in which nothing separates diseased cells from their normal counterpart.
+    references
+        Levels of the aggregated references.
     """
 
     indication: Indication
@@ -57,6 +60,7 @@ class Inputs:
     tiers: Mapping[int, Tier]
     selection: Mapping[str, str]
     unseparated: frozenset[str]
+    references: References
 
 
 def read_inputs(
@@ -65,6 +69,8 @@ def read_inputs(
     knowledge: Knowledge,
     genes: GeneTable,
     scoring: Scoring,
+    references: Mapping[str, str] | None = None,
+    levels: Levels = Levels(),  # noqa: B008 (immutable)
 ) -> Inputs:
     """Read what the score needs of the profiles.
 
@@ -90,24 +96,26 @@ def read_inputs(
         thresholds(knowledge),
         _selection(indication, genes, file),
         frozenset(p.atlas for p in chosen if p.unseparated),
+        read_references(references or {}, [g.gene_id for g in panel], levels),
     )
 
 
 def world_of(inputs: Inputs) -> World:
     """Build the evidence all antigens of an indication share."""
-    indication = inputs.indication
+    indication, rows = inputs.indication, _rows_of(inputs)
     return World(
         indication=indication,
         curated=inputs.curated,
         scoring=inputs.scoring,
         measured=inputs.profiles.measured,
         lineages=lineages(indication),
-        rows=_rows_of(inputs),
+        rows=rows,
         tiers=inputs.tiers,
         tumour=tumour_of(inputs),
         healthy=healthy_of(inputs),
         selection=inputs.selection,
         unseparated=not inputs.unseparated.isdisjoint(indication.diseased.atlases),
+        levels=credit(inputs.references, rows),
     )
 
 

@@ -13,6 +13,7 @@ from targetscore.score.contrast import Contrast, contrast
 from targetscore.score.curated import Curated
 from targetscore.score.evidence import Gap, gaps_of, rows_assessed, rows_settled
 from targetscore.score.healthy import Healthy
+from targetscore.score.levels import Credited, LevelEvidence, level_evidence
 from targetscore.score.load import atlases_of
 from targetscore.score.tiers import Tier, TierRow
 from targetscore.score.toxicity import Safety, safety_of
@@ -41,6 +42,8 @@ class World:
         Reason by gene id whose coverage is unusable.
     unseparated
         Whether nothing separates diseased cells from their normal counterpart.
+    levels
+        Levels of aggregated references; none if the indication names none.
     """
 
     indication: Indication
@@ -54,6 +57,7 @@ class World:
     healthy: Healthy
     selection: Mapping[str, str]
     unseparated: bool
+    levels: Credited
 
     def measures(self, gene: Gene, atlases: Sequence[str]) -> bool:
         """Tell whether any of some atlases measures a gene."""
@@ -72,6 +76,8 @@ class Parts:
         Labels of the tier rows that healthy cells assess.
     gaps
         Tier rows that too little assesses.
+    levels
+        What aggregated references say of it.
     reach, against, safety
         Coverage, specificity and safety with what they are made of.
     coverage
@@ -85,6 +91,7 @@ class Parts:
     curated: Curated
     assessed: frozenset[str]
     gaps: Sequence[Gap]
+    levels: LevelEvidence
     reach: Reach | None
     against: Contrast
     safety: Safety
@@ -111,7 +118,8 @@ def parts_of(world: World, gene: Gene, column: int) -> Parts:
     settled = rows_settled(healthy, column, scoring)
     gaps = gaps_of(world.rows, assessed, settled, curated.literature, world.tiers)
     summary = reach(world.tumour, column, scoring.escape_fraction)
-    safety = safety_of(healthy, column, gaps)
+    levels = level_evidence(world.levels, gene, settled, world.tiers)
+    safety = safety_of(healthy, column, [*gaps, *levels.gaps])
     counterpart = frozenset() if world.unseparated else world.lineages.counterpart
     against = contrast(world.tumour, summary, healthy, column, counterpart, scoring)
     coverage = None if summary is None or gene.gene_id in world.selection else summary.score
@@ -130,6 +138,7 @@ def parts_of(world: World, gene: Gene, column: int) -> Parts:
         curated,
         assessed,
         gaps,
+        levels,
         summary,
         against,
         safety,

@@ -14,23 +14,23 @@ from targetscore.config import Scoring
 from targetscore.score.antigen import AntigenScore
 from targetscore.score.composite import ranks
 from targetscore.score.draws import Draws
-from targetscore.score.healthy import summarise
+from targetscore.score.healthy import judged, measured
 from targetscore.score.inputs import Inputs, healthy_of, tumour_of, world_of
 from targetscore.score.parts import World, parts_of
 from targetscore.score.replicates import composites
+from targetscore.score.tumour import counted_patients
 from targetscore.score.uncertainty import candidates
 
 FACTORS = (0.5, 1.5)
 TIER_THRESHOLDS = ("alert_fraction", "saturation_fraction", "saturation_cpm")
-DONOR_THRESHOLDS = (
+JUDGEMENTS = (
     "min_cells_assessed",
     "min_cells_clear",
     "min_donors_clear",
-    "min_cells_donor",
-    "min_library_donor",
     "min_surface_confidence",
     "escape_fraction",
 )
+DONOR_THRESHOLDS = ("min_cells_donor", "min_library_donor")
 PATIENT_THRESHOLD = "min_cells_patient"
 AMBIENT_THRESHOLD = "ambient_fraction"
 DISPERSIONS = (0.7, 2.0, 6.0)
@@ -104,24 +104,27 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
         rest = _without_atlas(inputs, atlas)
         left = rest if isinstance(rest, str) else world_of(rest)
         yield "atlas_left_out", f"without {atlas}", left
-    shown = world.healthy.shown
     for name in TIER_THRESHOLDS:
         for factor in FACTORS:
             tiers = {
                 tier: replace(limits, **{name: _scaled(getattr(limits, name), factor, name)})
                 for tier, limits in inputs.tiers.items()
             }
-            healthy = summarise(shown, tiers, inputs.scoring)
+            healthy = judged(world.healthy, tiers, inputs.scoring)
             yield "threshold", f"{name} × {factor:g}", replace(world, tiers=tiers, healthy=healthy)
-    for name in DONOR_THRESHOLDS:
+    for name in (*JUDGEMENTS, *DONOR_THRESHOLDS):
         for factor in FACTORS:
             scoring = _changed(inputs.scoring, name, factor)
-            healthy = summarise(shown, inputs.tiers, scoring)
+            same = name in JUDGEMENTS  # who counts as a donor does not change
+            found = world.healthy if same else measured(world.healthy.shown, scoring)
+            healthy = judged(found, inputs.tiers, scoring)
             other = replace(world, scoring=scoring, healthy=healthy)
             yield "threshold", f"{name} × {factor:g}", other
     for factor in FACTORS:
         scoring = _changed(inputs.scoring, PATIENT_THRESHOLD, factor)
-        yield "threshold", f"{PATIENT_THRESHOLD} × {factor:g}", _patients(inputs, world, scoring)
+        counted = counted_patients(world.tumour.sums, scoring)
+        other = replace(world, scoring=scoring, tumour=replace(world.tumour, counted=counted))
+        yield "threshold", f"{PATIENT_THRESHOLD} × {factor:g}", other
     for factor in FACTORS:
         scoring = _changed(inputs.scoring, AMBIENT_THRESHOLD, factor)
         healthy = healthy_of(replace(inputs, scoring=scoring))
@@ -129,7 +132,8 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
         yield "threshold", f"{AMBIENT_THRESHOLD} × {factor:g}", other
     for phi in DISPERSIONS:
         scoring = inputs.scoring.model_copy(update={"dropout_dispersion": phi})
-        other = _patients(inputs, world, scoring)
+        tumour = tumour_of(replace(inputs, scoring=scoring))
+        other = replace(world, scoring=scoring, tumour=tumour)
         yield "dropout_dispersion", f"dropout_dispersion = {phi:g}", other
     read = inputs.profiles
     if (read.groups["doublet"] == "yes").any():
@@ -138,12 +142,6 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
     if read.free_rna:
         assumed = replace(read, free_rna={})
         yield "free_rna_default", DEFAULT_FREE_RNA, world_of(replace(inputs, profiles=assumed))
-
-
-def _patients(inputs: Inputs, world: World, scoring: Scoring) -> World:
-    """Return the world with parameters that the patients' evidence alone depends on."""
-    tumour = tumour_of(replace(inputs, scoring=scoring))
-    return replace(world, scoring=scoring, tumour=tumour)
 
 
 def _changed(scoring: Scoring, name: str, factor: float) -> Scoring:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from targetscore.config import Indication, Scoring
+from targetscore.config import Indication, Levels, Scoring
 from targetscore.contracts import (
     COMPONENTS,
     COVERAGE,
     EVIDENCE,
+    LEVELS,
     OUTRANKS,
     RANKING,
     ROBUSTNESS,
@@ -42,6 +43,7 @@ class ScoreTables:
     ranking: pd.DataFrame
     robustness: pd.DataFrame
     outranks: pd.DataFrame
+    levels: pd.DataFrame
 
 
 _DTYPES: dict[str, tuple[Any, Any]] = {
@@ -57,6 +59,8 @@ def score_indication(
     knowledge: Knowledge,
     genes: GeneTable,
     scoring: Scoring,
+    references: Mapping[str, str] | None = None,
+    levels: Levels = Levels(),  # noqa: B008 (immutable)
 ) -> ScoreTables:
     """Score the panel of an indication from the profiles of its atlases.
 
@@ -76,6 +80,11 @@ def score_indication(
         Names of genes.
     scoring
         Parameters.
+    references
+        Files of the aggregated references by name (contract ``ingest/levels``); None: there are
+        none.
+    levels
+        What their levels count for.
 
     Returns
     -------
@@ -89,7 +98,7 @@ def score_indication(
     GeneError
         If a panel name is unknown or ambiguous, or two mean one gene.
     """
-    inputs = read_inputs(indication, atlases, knowledge, genes, scoring)
+    inputs = read_inputs(indication, atlases, knowledge, genes, scoring, references, levels)
     world = world_of(inputs)
     scores = [score_antigen(world, gene, column) for column, gene in enumerate(inputs.panel)]
     simulated = any(atlases[atlas].simulated for atlas in indication.atlases)
@@ -119,6 +128,7 @@ def _tables(
         _typed(ranking, RANKING),
         _typed(scenarios, ROBUSTNESS),
         _typed(spread.outranks, OUTRANKS),
+        _together([(s, s.levels) for s in scores], LEVELS),
     )
 
 

@@ -136,10 +136,11 @@ def _reported(knowledge: Knowledge) -> dict[str, frozenset[str]]:
     ids = knowledge.genes.set_index("symbol")["ensembl_gene_id"]
     strong = knowledge.healthy_literature
     strong = strong[strong["strength"] == "strong"]
-    return {
-        str(label): frozenset(ids.reindex(own["symbol"]).dropna())
-        for label, own in strong.groupby("tier_label", sort=True)
-    }
+    found: dict[str, set[str]] = {}
+    for label, gene_id in zip(strong["tier_label"], strong["symbol"].map(ids), strict=True):
+        if pd.notna(gene_id):
+            found.setdefault(str(label), set()).add(gene_id)
+    return {label: frozenset(genes) for label, genes in found.items()}
 
 
 def credited_rows(cell_type_id: str, tissue_id: str, rows: list[TierRow]) -> list[TierRow]:

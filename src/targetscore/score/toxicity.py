@@ -158,13 +158,19 @@ def class_safety(healthy: Healthy, gene: int, gaps: Sequence[Gap], harms: Floats
     numpy.ndarray
         0–1 and 1 best, shape ``(...)``.
     """
-    counts = healthy.counting[:, gene]
     costs: dict[str, list[float]] = {}
     for gap in gaps:
         if gap.penalty is not None:
             costs.setdefault(gap.row.toxicity_class, []).append(gap.penalty)
-    nothing = np.zeros(len(counts), dtype=bool)
+    use = np.nonzero(healthy.counting[:, gene])[0]
+    use = use[np.argsort(healthy.class_number[use], kind="stable")]
+    numbers = healthy.class_number[use]
+    starts = np.nonzero(np.diff(numbers, prepend=-1))[0]
+    worst = np.maximum.reduceat(harms[use], starts, axis=0) if use.size else harms[:0]
+    names = list(healthy.classes)
+    of_class = {names[n]: own for n, own in zip(numbers[starts].tolist(), worst, strict=True)}
+    nothing = harms[:0]
     return safety(
-        class_factor(harms[counts & healthy.classes.get(name, nothing)], costs.get(name, []))
-        for name in sorted(healthy.classes.keys() | costs.keys())
+        class_factor(of_class[name][None] if name in of_class else nothing, costs.get(name, []))
+        for name in sorted(of_class.keys() | costs.keys())
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,14 @@ from targetscore.score.detection import (
     dropout_corrected,
     grid_posterior,
 )
+from targetscore.score.interval import corrected_interval, observed_lower
 from targetscore.score.load import Profiles, Sums, sum_cells
 
 Floats = NDArray[np.float64]
 DOMINANT_SHARE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tumour:
     """Patients' evidence; arrays are ``(n_patients, n_genes)``, NaN where not measured.
 
@@ -54,6 +55,10 @@ class Tumour:
         assumed, shape ``(2, n_patients, n_genes)``.
     bystanders
         Cells of the same patients that are not diseased: shown beside, never healthy evidence.
+    libraries
+        Library sizes in UMI and cells of each size, per patient.
+    dispersion
+        ``phi`` of ``corrected``.
     """
 
     sums: Sums
@@ -66,11 +71,39 @@ class Tumour:
     suspensions: frozenset[str]
     sensitivity: Floats
     bystanders: Bystanders
+    libraries: Sequence[tuple[Floats, Floats]]
+    dispersion: float
 
     @property
     def counted_cpm(self) -> Floats:
         """CPM of counted patients, NaN for the others, shape ``(n_patients, n_genes)``."""
         return np.where(self.counted, self.sums.cpm, np.nan)
+
+    @cached_property
+    def interval(self) -> Floats:
+        """Bounds of ``fraction`` from the cells looked at, shape ``(2, n_patients, n_genes)``.
+
+        95 % where it is corrected. Elsewhere the lower bound is that of the observed fraction
+        and the upper one is 1: nothing says how many expressing cells show no count.
+        """
+        sums = self.sums
+        bounds = np.full((2, *sums.measured.shape), np.nan)
+        for p, unit in enumerate(sums.units.to_dict("records")):
+            known = self.identifiable[p]
+            seen = sums.measured[p] & ~known
+            bounds[0, p, seen] = observed_lower(sums.detected[p, seen], unit["n_cells"])
+            bounds[1, p, seen] = 1.0
+            if known.any():
+                bounds[:, p, known] = corrected_interval(
+                    self.corrected[p, known],
+                    sums.detected[p, known],
+                    sums.counts[p, known],
+                    unit["n_cells"],
+                    *self.libraries[p],
+                    unit["library_counts"],
+                    self.dispersion,
+                )
+        return bounds
 
 
 def tumour_evidence(
@@ -115,7 +148,6 @@ def tumour_evidence(
                 corrected[:, p, g] = (found.fraction, *besides)
                 identifiable[p, g] = True
     observed = observed_fraction(sums)
-    enough = sums.units["n_cells"].to_numpy() >= scoring.min_cells_patient
     normal = sum_cells(
         profiles, companions(profiles.groups, kept, "normal_counterpart"), PATIENT, genes
     )
@@ -124,13 +156,21 @@ def tumour_evidence(
         np.where(identifiable, corrected[0], observed),
         corrected[0],
         identifiable,
-        enough[:, None] & sums.measured,
+        counted_patients(sums, scoring),
         _align(normal, sums),
         int(others["n_cells"].sum()),
         frozenset(kept["suspension"].astype(str)),
         corrected[1:],
         bystander_evidence(profiles, kept, genes, scoring),
+        histograms,
+        scoring.dropout_dispersion,
     )
+
+
+def counted_patients(sums: Sums, scoring: Scoring) -> NDArray[np.bool_]:
+    """Tell which patients have enough cells to count, shape ``(n_patients, n_genes)``."""
+    enough = sums.units["n_cells"].to_numpy() >= scoring.min_cells_patient
+    return np.asarray(enough[:, None] & sums.measured)
 
 
 def observed_fraction(sums: Sums) -> Floats:
@@ -161,6 +201,8 @@ def coverage_rows(tumour: Tumour, gene: int) -> pd.DataFrame:
             "fraction_corrected_dispersed": tumour.sensitivity[0, :, gene],
             "fraction_corrected_even": tumour.sensitivity[1, :, gene],
             "fraction": tumour.fraction[:, gene],
+            "fraction_lower": tumour.interval[0, :, gene],
+            "fraction_upper": tumour.interval[1, :, gene],
             "identifiable": pd.Series(tumour.identifiable[:, gene], dtype="boolean").where(
                 measured
             ),
@@ -179,13 +221,16 @@ class Reach:
     ----------
     posterior
         Of the mean fraction over patients.
+    thinned_lower
+        Lower bound of the same at 2,000 UMI, where healthy cells are looked at too.
     sensitivity
         Its median if expression were more (phi 0.7) or less (phi 6) dispersed; None where no
         patient's fraction could be corrected.
     share_half, p10, score
         Share of patients with at least half of their cells positive, 10th percentile, C3.
-    escaping
-        Patients below the escape fraction, those with a lower bound marked.
+    escaping, untold
+        Patients whose corrected fraction is below the escape fraction, and those of whom that
+        cannot be told: only a lower bound is known, and it is below.
     dominant
         A patient who holds more than half of the cells.
     expressed
@@ -195,16 +240,19 @@ class Reach:
     n_patients: int
     n_identifiable: int
     posterior: GridPosterior
+    thinned_lower: float
     sensitivity: tuple[float | None, ...]
     share_half: float
     p10: float
     score: float
     median_cpm: float
     escaping: tuple[str, ...]
+    untold: tuple[str, ...]
     dominant: str | None
     expressed: bool
 
 
+@lru_cache(maxsize=1024)  # in most scenarios only the healthy side changes
 def reach(tumour: Tumour, gene: int, escape_fraction: float = 0.2) -> Reach | None:
     """Summarise counted patients; None if there is none.
 
@@ -227,15 +275,22 @@ def reach(tumour: Tumour, gene: int, escape_fraction: float = 0.2) -> Reach | No
         int(use.size),
         int(tumour.identifiable[use, gene].sum()),
         posterior,
+        _thinned_lower(tumour, gene, use),
         _sensitivity(tumour, gene, use, weight),
         share,
         p10,
         coverage_score(posterior.median, share, p10),
         float(np.median(cpm[np.isfinite(cpm)])) if np.isfinite(cpm).any() else float("nan"),
-        _escaping(tumour, gene, use, escape_fraction),
+        *_escaping(tumour, gene, use, escape_fraction),
         str(tumour.sums.units["donor"].iloc[use[most]]) if dominates else None,
         bool(tumour.sums.counts[use, gene].sum() > 0),
     )
+
+
+def _thinned_lower(tumour: Tumour, gene: int, use: NDArray[np.int64]) -> float:
+    cells = tumour.sums.cells[use, gene]
+    share = balanced(cells)
+    return grid_posterior(tumour.sums.thinned[use, gene] * share, cells * share).lower
 
 
 def _sensitivity(
@@ -252,10 +307,9 @@ def _sensitivity(
 
 def _escaping(
     tumour: Tumour, gene: int, use: NDArray[np.int64], escape_fraction: float
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name who is below the escape fraction, and who is with a lower bound only."""
     donors = tumour.sums.units["donor"].astype(str).to_numpy()
-    return tuple(
-        donors[p] if tumour.identifiable[p, gene] else f"{donors[p]} (lower bound)"
-        for p in use
-        if tumour.fraction[p, gene] < escape_fraction
-    )
+    below = use[tumour.fraction[use, gene] < escape_fraction]
+    known = tumour.identifiable[below, gene]
+    return tuple(donors[below[known]].tolist()), tuple(donors[below[~known]].tolist())

@@ -55,8 +55,10 @@ def test_patients_at_risk_of_escape_are_named(kit, score):
 
 def test_a_lower_bound_is_no_proof_of_escape(kit, score):
     row = kit.one(score(kit.ordinary()).components, antigen="BBB2")
-    assert row["patients_escaping"].split("; ")[0] == "P0 (lower bound)"
-    assert row["n_patients_escaping"] == 5
+    assert row["n_patients_escaping"] == 0
+    assert row["patients_escaping"] is None
+    assert row["patients_escape_untold"] == "P0; P1; P2; P3; P4"
+    assert row["n_patients_escape_untold"] == 5
 
 
 def test_heterogeneity_tells_equal_patients_from_all_or_none(kit, score):

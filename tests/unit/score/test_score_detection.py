@@ -83,7 +83,7 @@ def test_precision_is_the_default_below_three_counted_donors():
 def test_grid_matches_beta_binomial_probabilities():
     """Recompute the posterior mean with scipy's beta-binomial on the same grid, point by point."""
     k, n = [3, 0, 40], [50, 30, 60]
-    means, log10_precision, _, _ = d._grid()
+    means, log10_precision, *_ = d._grid()
     weights = np.zeros(means.size)
     for i, j in itertools.product(range(means.size), range(log10_precision.size)):
         m = 10 ** log10_precision[j]

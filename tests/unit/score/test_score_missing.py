@@ -184,3 +184,21 @@ def test_few_patients_and_a_dominant_one_are_noted(kit, score):
     assert "patient big holds more than half of the diseased cells" in row["notes"]
     assert row["evidence_grade"] == "D"
     assert row["share_patients_above_half"] == 0.5, "patients weigh alike, whatever their cells"
+
+
+def test_cells_without_one_umi_assess_nothing(kit, score):
+    cells = kit.ordinary()
+    cells.batches = [b for b in cells.batches if b["tissue_id"] != kit.LIVER]
+    without = kit.one(score(cells).components, antigen="AAA1")
+    empty = {"AAA1": [0] * 200, "BBB2": [0] * 200}
+    cells.healthy(4, empty, cell_type=kit.HEPATOCYTE, tissue=kit.LIVER, sizes=[0] * 200)
+    tables = score(cells)
+    group = kit.one(
+        tables.evidence.query("suspension != 'none'"), antigen="AAA1", cell_type_id=kit.HEPATOCYTE
+    )
+    assert group["verdict"] == "not_assessed"
+    assert pd.isna(group["harm"])
+    hepatic = kit.one(tables.toxicity, antigen="AAA1", toxicity_class="hepatic")
+    assert (hepatic["verdict"], hepatic["n_groups_assessed"]) == ("not_assessed", 0)
+    row = kit.one(tables.components, antigen="AAA1")
+    assert row["safety_score"] == without["safety_score"]

@@ -8,6 +8,7 @@ from targetscore.config import Scoring
 from targetscore.score.robustness import (
     AMBIENT_THRESHOLD,
     DONOR_THRESHOLDS,
+    JUDGEMENTS,
     PATIENT_THRESHOLD,
     TIER_THRESHOLDS,
 )
@@ -121,7 +122,9 @@ def test_each_atlas_left_out_is_the_score_without_it(kit, score, scored, atlas):
     same(of(tables, "atlas_left_out", f"without {atlas}"), score(left, indication))
 
 
-@pytest.mark.parametrize("name", [*DONOR_THRESHOLDS, PATIENT_THRESHOLD, AMBIENT_THRESHOLD])
+@pytest.mark.parametrize(
+    "name", [*JUDGEMENTS, *DONOR_THRESHOLDS, PATIENT_THRESHOLD, AMBIENT_THRESHOLD]
+)
 @pytest.mark.parametrize("factor", [0.5, 1.5])
 def test_each_threshold_is_the_score_with_that_configuration(kit, score, scored, name, factor):
     cells, tables = scored
