@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from targetscore import ontology
-from targetscore.config import AtlasRow, Indication, Run, indication_path
+from targetscore.assessable import assess_classes, class_lines, shared_donors, tissue_problems
+from targetscore.config import AtlasRow, Indication, Run, indication_path, is_store
 from targetscore.errors import (
     ContractError,
     GeneError,
@@ -19,12 +21,17 @@ from targetscore.errors import (
     plain,
     raise_all,
 )
-from targetscore.fetch import local_files, local_location, verify_local
+from targetscore.fetch import checksum_status, local_files, local_location, verify_local
 from targetscore.genes import GeneTable, load_genes, resolve_panel
-from targetscore.ingest import ingest_atlas
+from targetscore.ingest import Ingested, ingest_atlas
+from targetscore.ingest.contamination import load_programmes
+from targetscore.ingest.references import Referenced, ingest_reference
 from targetscore.io import read_json, write_json
-from targetscore.knowledge import load_knowledge
+from targetscore.knowledge import Knowledge, load_knowledge
+from targetscore.progress import size_text
 from targetscore.provenance import code_fingerprint, digest
+from targetscore.samecells import same_cells
+from targetscore.score.tiers import tier_rows
 from targetscore.simulate import parse_url
 
 CACHE = Path(".snakemake/targetscore")
@@ -35,13 +42,34 @@ class InputError(TargetscoreError):
     """Several inputs of a run cannot be used; carries the problems of all of them."""
 
 
-def check_run(run: Run) -> list[str]:
-    """Check curated tables, indications and every atlas that is already there.
+@dataclass(frozen=True)
+class Examined:
+    """What a check found.
 
-    Parameters
+    Attributes
     ----------
-    run
-        The run as configured.
+    notices
+        What a user should know but that stops nothing.
+    problems
+        What stops a run.
+    summaries
+        What ingest says of the atlases that are here, by name.
+    knowledge, genes
+        The curated tables.
+    refused
+        Atlases that are here and cannot be used.
+    """
+
+    notices: list[str]
+    problems: list[Problem]
+    summaries: dict[str, dict[str, Any]]
+    knowledge: Knowledge
+    genes: GeneTable
+    refused: frozenset[str] = frozenset()
+
+
+def check_run(run: Run) -> list[str]:
+    """Check a run and stop at the first kind of input that cannot be used.
 
     Returns
     -------
@@ -53,27 +81,59 @@ def check_run(run: Run) -> list[str]:
     TargetscoreError
         With every problem that was found.
     """
-    load_knowledge(run.config.knowledge)
+    found = examine(run)
+    raise_all(InputError, found.problems)
+    return found.notices
+
+
+def examine(run: Run) -> Examined:
+    """Check curated tables, indications and every atlas that is already there.
+
+    Parameters
+    ----------
+    run
+        The run as configured.
+
+    Raises
+    ------
+    TargetscoreError
+        If the curated tables cannot be used.
+    """
+    knowledge = load_knowledge(run.config.knowledge)
     genes = load_genes(run.config.knowledge, run.config.gene_reference)
+    load_programmes(run.config.knowledge, genes)
     problems = [p for name in run.indications for p in _indication_problems(name, run, genes)]
+    for name in run.indications:
+        problems += _vital_problems(name, run, knowledge)
     summaries: dict[str, dict[str, Any]] = {}
     notices: list[str] = []
-    for atlas in run.atlases:
+    refused: set[str] = set()
+    for atlas in [*run.atlases, *run.references]:
         row = run.registry[atlas]
+        problems += tissue_problems(row, run.registries)
         found = verify_atlas(row, run, genes)
         if isinstance(found, list):
             problems += found
+            refused.add(atlas)
         elif found is not None:
             summaries[atlas] = found
-            notices += _notices(found)
+            notices += _level_notices(found) if row.kind == "reference" else _notices(found)
         elif not row.simulated:
-            notices.append(f"{atlas}: not here yet, will be fetched; its cells are checked then")
+            how = "read over the network" if is_store(row.url) else "not here yet, will be fetched"
+            notices.append(f"{atlas}: {how}; its cells are checked then")
     problems += _same_source_twice(run)
     for name, indication in run.indications.items():
         problems += _cell_problems(name, indication, run, summaries)
         problems += _repeated_panel_genes(name, run, genes, summaries)
-    raise_all(InputError, list(dict.fromkeys(problems)))
-    return notices
+        here = [summaries[a] for a in indication.atlases if a in summaries]
+        problems += same_cells(here, run.registries)
+        for one, other, tissues in shared_donors(indication, run.registry):
+            notices.append(
+                f"{name}: {one} and {other} may hold the same donors, who would count twice "
+                f"({listed(tissues)})"
+            )
+    unique = list(dict.fromkeys(problems))
+    return Examined(notices, unique, summaries, knowledge, genes, frozenset(refused))
 
 
 def verify_atlas(
@@ -117,7 +177,10 @@ def verify_atlas(
     if problems:
         return problems
     try:
-        found = ingest_atlas(row, location, genes, run.registries, read_matrix=False)
+        if row.kind == "reference":
+            found: Ingested | Referenced = ingest_reference(row, location, genes, run.registries)
+        else:
+            found = ingest_atlas(row, location, genes, run.registries, read_matrix=False)
     except TargetscoreError as error:
         return error.problems
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
@@ -128,10 +191,14 @@ def verify_atlas(
 def _same_source_twice(run: Run) -> Iterator[Problem]:
     """One file under two names would count its donors twice."""
     first: dict[str, str] = {}
-    for atlas in run.atlases:
-        source = run.registry[atlas].url
+    for atlas in [*run.atlases, *run.references]:
+        row = run.registry[atlas]
+        source = row.url
+        with suppress(TargetscoreError):  # reported by verify_atlas
+            place = local_location(row, run.registries)
+            source = str(Path(place).resolve()) if place else row.url
         if source in first:
-            wrong = f"'{first[source]}' and '{atlas}' are the same data ({plain(source)})"
+            wrong = f"'{first[source]}' and '{atlas}' are the same data ({plain(row.url)})"
             remedy = "keep one row: donors must not count twice"
             yield Problem(run.registries, f"{atlas}, column url", wrong, remedy)
         first.setdefault(source, atlas)
@@ -147,12 +214,16 @@ def _remembered(atlas: str, key: str) -> dict[str, Any] | None:
 
 def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
     atlas = summary["atlas"]
+    yield from (f"{atlas}: {note}" for note in summary["reading"])
     lost = summary["n_cells"] - summary["n_cells_kept"]
     if lost:
         yield f"{atlas}: {lost:,} of {summary['n_cells']:,} cells rejected: {summary['rejected']}"
     if summary["unmapped_cell_types"]:
-        labels = [f"{u['label']} ({u['n_cells']:,})" for u in summary["unmapped_cell_types"]]
+        labels = map(_unmapped, summary["unmapped_cell_types"])
         yield f"{atlas}: cell types without a Cell Ontology term: {listed(labels)}"
+    if summary["unmapped_tissues"]:
+        labels = map(_unmapped, summary["unmapped_tissues"])
+        yield f"{atlas}: tissues without an UBERON term: {listed(labels)}"
     unresolved = summary["genes_by_resolution"].get("unresolved", 0)
     if unresolved:
         n = summary["n_genes"]
@@ -165,6 +236,20 @@ def _notices(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["donors_without_diseased_cells"]:
         donors = listed(summary["donors_without_diseased_cells"])
         yield f"{atlas}: patients without diseased cells: {donors}"
+
+
+def _level_notices(summary: Mapping[str, Any]) -> Iterator[str]:
+    reference = summary["atlas"]
+    if summary["unmapped_labels"]:
+        n, labels = len(summary["unmapped_labels"]), listed(summary["unmapped_labels"])
+        yield f"{reference}: {n:,} labels without a term, their levels are not used: {labels}"
+    if summary["values_not_understood"]:
+        yield f"{reference}: values that are no level: {summary['values_not_understood']}"
+
+
+def _unmapped(found: Mapping[str, Any]) -> str:
+    alike = f"; looks like {' or '.join(found['near'])}" if found["near"] else ""
+    return f"{found['label']} ({found['n_cells']:,} cells{alike})"
 
 
 def _indication_problems(name: str, run: Run, genes: GeneTable) -> list[Problem]:
@@ -203,6 +288,21 @@ def _cell_type_places(indication: Indication) -> list[tuple[str, list[str]]]:
     ]
 
 
+def _vital_problems(name: str, run: Run, knowledge: Knowledge) -> Iterator[Problem]:
+    """Refuse a lineage that is accepted to be lost but holds cells nobody survives losing."""
+    indication = run.indications[name]
+    file = str(indication_path(name, run.config.indication_folders))
+    for place, names in _cell_type_places(indication):
+        for text in names if place != "diseased.cell_types" else []:
+            lineage = {term} if (term := ontology.find(text, "CL")) else set()
+            rows = tier_rows(knowledge, lineage, indication.hsct_rescue, indication.disease.id)
+            vital = sorted({r.cell_type for r in rows if r.tolerated and r.tier == 1})
+            if vital:
+                wrong = f"'{plain(text)}' holds cells that are vital (tier 1): {listed(vital)}"
+                remedy = "name narrower cell types; hsct_rescue: true makes stem cells tier 2"
+                yield Problem(file, place, wrong, remedy)
+
+
 def _cell_problems(
     name: str, indication: Indication, run: Run, summaries: Mapping[str, Mapping[str, Any]]
 ) -> list[Problem]:
@@ -229,9 +329,9 @@ def _cell_problems(
         )
         return [*problems, Problem(file, "diseased.atlases", wrong, remedy)]
     if indication.diseased.disease:
-        wanted = {ontology.find(d, "MONDO") or d for d in indication.diseased.disease}
-        here = {ontology.find(t["disease"], "MONDO") or t["disease"] for t in diseased}
-        if not wanted & here:
+        wanted = [ontology.diseases(d) for d in indication.diseased.disease]
+        here = {t["disease"] for t in diseased}
+        if not any(all_of <= ontology.diseases(found) for found in here for all_of in wanted):
             wrong = f"no diseased cell has the disease {listed(indication.diseased.disease)}"
             remedy = f"diseases of the diseased cells: {listed(sorted(here))}"
             problems.append(Problem(file, "diseased.disease", wrong, remedy))
@@ -287,11 +387,78 @@ def _absent_types(
         )
 
 
+def atlas_lines(
+    run: Run, summaries: Mapping[str, Mapping[str, Any]], refused: Collection[str] = ()
+) -> list[str]:
+    """Say of each atlas whether it is here and pinned, and how large its publisher says it is."""
+    lines = []
+    for name in [*run.atlases, *run.references]:
+        row = run.registry[name]
+        try:
+            status = checksum_status(row, run.registries)
+        except TargetscoreError:
+            continue  # reported as a problem of its own
+        about = [f"{int(row.n_cells):,} cells"] if row.n_cells else []
+        about += [f"about {size_text(int(row.n_bytes))}"] if row.n_bytes else []
+        fetched = _manifest(name).is_file()
+        if name in refused:
+            about.append("cannot be used, see the problems below")
+        elif fetched and status.endswith("first fetch"):
+            about.append("fetched; targetscore pin writes down what was fetched")
+        elif name not in summaries and not row.simulated and not is_store(row.url):
+            about.append("fetched" if fetched else "not here yet")
+        lines.append(f"  {name}: {'; '.join([status, *about])}")
+    return lines
+
+
+def _manifest(atlas: str) -> Path:
+    return Path("results/fetch", atlas, "manifest.json")
+
+
+def overview(run: Run, found: Examined) -> str:
+    """Return what is known of the atlases and toxicity classes, whatever else is wrong."""
+    known = {**_ingested(run), **found.summaries}
+    lines = ["atlases", *atlas_lines(run, known, found.refused)]
+    for name, indication in run.indications.items():
+        file = str(indication_path(name, run.config.indication_folders))
+        try:
+            panel = [gene.symbol for gene in resolve_panel(indication, found.genes, file)]
+        except GeneError:
+            panel = []  # reported as a problem of its own
+        classes = assess_classes(
+            indication,
+            panel,
+            found.knowledge,
+            run.registry,
+            known,
+            run.config.scoring.min_cells_assessed,
+        )
+        own = indication.healthy.atlases
+        absent = [a for a in own if a not in known and a not in found.refused]
+        lines += ["", *class_lines(name, classes, absent)]
+    return "\n".join(lines)
+
+
+def _ingested(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the summaries of atlases that a run has fetched and ingested, as they are now."""
+    found = {}
+    for atlas in run.atlases:
+        try:
+            summary = read_json(f"results/ingest/{atlas}/summary.json")
+        except (OSError, ContractError):
+            continue
+        row = run.registry[atlas]
+        if (summary.get("url"), summary.get("version")) == (row.url, row.version):
+            found[atlas] = summary
+    return found
+
+
 def describe(run: Run, notices: list[str]) -> str:
     """Return what a successful check says."""
     lines = [
         f"{len(run.indications)} indication(s): {', '.join(run.indications)}",
         f"{len(run.atlases)} atlas(es): {', '.join(run.atlases)}",
+        *([f"references, levels only: {', '.join(run.references)}"] if run.references else []),
         *(f"note: {plain(n, 400)}" for n in notices),
         "configuration, tables, indications and local atlases: no problem found",
     ]

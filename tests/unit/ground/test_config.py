@@ -27,7 +27,7 @@ def test_committed_configuration_loads(in_repository):
 @pytest.mark.parametrize(
     "name",
     ["multiple_myeloma", "multiple_myeloma_demo", "aml_van_galen", "b_all", "b_cell_lymphoma"]
-    + ["sle"],
+    + ["aml", "sle"],
 )
 def test_committed_indications_load_with_their_atlases(in_repository, name):
     run = load_run({"indications": [name]})
@@ -59,8 +59,8 @@ def test_unknown_indication_and_atlas(project):
     with pytest.raises(ConfigError, match="did you mean 'multiple_myeloma'"):
         load_run({"indications": ["multiple_mieloma"]})
     path = project / "config/indications/sle.yaml"
-    path.write_text(path.read_text().replace("tabula_sapiens_blood", "tabula_sapiens_blod"))
-    with pytest.raises(ConfigError, match=r"unknown atlas 'tabula_sapiens_blod'\n.*did you mean"):
+    path.write_text(path.read_text().replace("tabula_sapiens", "tabula_sapienz"))
+    with pytest.raises(ConfigError, match=r"unknown atlas 'tabula_sapienz'\n.*did you mean"):
         load_run({"indications": ["sle"]})
 
 
@@ -120,3 +120,32 @@ def test_schemas_are_those_of_the_models(repository, model, name):
     assert json.loads(path.read_text()) == model.model_json_schema(), (
         f"run: python -m targetscore.config.export, and commit {path.name}"
     )
+
+
+@pytest.mark.parametrize("key", ["burden", "dropout_dispersion"])
+def test_infinite_parameter_is_refused(key):
+    with pytest.raises(ConfigError, match=f"scoring.{key}: .*finite"):
+        load_config({"indications": ["x"], "scoring": {key: float("inf")}})
+
+
+def test_deep_nesting_is_refused_not_a_crash(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: " + "[" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_odd_characters_in_a_field_end_no_line(tmp_path, odd):
+    path = registry(
+        tmp_path, ("a", "healthy", "h5ad", f"1{odd}2", "a.h5ad", "", "CC"), ("b", "nonsense")
+    )
+    with pytest.raises(RegistryError, match=r"line 3: 2 fields where the header has 7"):
+        load_registry([path])
+
+
+def test_tabs_at_the_end_of_every_line_are_named(tmp_path):
+    path = tmp_path / "atlases.tsv"
+    path.write_text(HEADER.replace("\n", "\t\t\n"))
+    with pytest.raises(RegistryError, match="line 1: 2 of 9 columns have no name"):
+        load_registry([str(path)])

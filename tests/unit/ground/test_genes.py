@@ -2,8 +2,9 @@
 
 import pytest
 
+from targetscore.config import Indication
 from targetscore.errors import GeneError
-from targetscore.genes import GeneTable, ensembl_id, is_masked, load_genes
+from targetscore.genes import GeneTable, ensembl_id, is_masked, load_genes, resolve_panel
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,32 @@ def test_ambiguous_alias_lists_candidates(genes, name, candidates):
 
 def test_context_decides_ambiguous_alias(genes):
     assert genes.resolve("CS1", "f", "p", {"CS1": "SLAMF7"}).symbol == "SLAMF7"
+
+
+@pytest.mark.parametrize(
+    ("context", "wrong"),
+    [
+        ({"CD19": "CD38"}, "'CD19' means CD19, never 'CD38'"),
+        ({"CS1": "NOPE"}, "'CS1' cannot mean 'NOPE'"),
+        ({"CS1": "CD19"}, "'CS1' cannot mean 'CD19'"),
+        ({"NOPE": "CD19"}, "'NOPE' cannot mean 'CD19'"),
+    ],
+)
+def test_context_never_scores_another_gene_than_the_one_written(genes, context, wrong):
+    def indication(context: dict[str, str]) -> Indication:
+        return Indication(
+            title="t",
+            disease={"id": "MONDO:0009693", "label": "plasma cell myeloma"},
+            diseased={"atlases": ["a"]},
+            healthy={"atlases": ["a"]},
+            candidates={"panel": ["CD19"], "context": context},
+        )
+
+    with pytest.raises(GeneError) as caught:
+        resolve_panel(indication(context), genes, "mm.yaml")
+    assert f"mm.yaml: candidates.context: {wrong}" in str(caught.value)
+    assert genes.resolve("CD19", "f", "p", context).symbol == "CD19"
+    assert [g.symbol for g in resolve_panel(indication({"CS1": "SLAMF7"}), genes, "f")] == ["CD19"]
 
 
 def test_unknown_name_offers_near_matches(genes):
