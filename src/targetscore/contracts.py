@@ -6,7 +6,9 @@ table that breaks its contract, and a test holds every file of a run against it.
 
 from __future__ import annotations
 
+from targetscore.cell_contracts import CONTAMINATION, QUALITY, REMOVED
 from targetscore.contract import Column, Contract, amount, choice, count, fraction, number, text
+from targetscore.contracts_levels import LEVELS, REFERENCE_LEVELS
 
 POPULATIONS = ("diseased", "normal_counterpart", "microenvironment", "healthy")
 VERDICTS = (
@@ -259,7 +261,7 @@ TOXICITY = Contract(
             "toxicity class of the tissue tiers; cytokine_release_proxy: cells on target that "
             "amplify cytokine release, a proxy that enters no score",
         ),
-        choice("verdict", "worst verdict among its groups; not_assessed if none", VERDICTS),
+        choice("verdict", "worst of its groups, and of levels that count (score/levels)", VERDICTS),
         count("n_groups_assessed", "healthy groups assessed in this class"),
         count("n_groups_not_assessed", "tier rows of this class that nothing assesses"),
         fraction("harm", "largest harm of its assessed, non-tolerated groups"),
@@ -285,6 +287,8 @@ COVERAGE = Contract(
         fraction("fraction_corrected_dispersed", "the same if phi were 0.7: bursts of RNA"),
         fraction("fraction_corrected_even", "the same if phi were 6: even levels"),
         fraction("fraction", "the fraction used: corrected if identifiable, else observed"),
+        fraction("fraction_lower", "2.5 % bound of it from the cells looked at (score interval)"),
+        fraction("fraction_upper", "97.5 % bound; 1 where dropout could not be corrected"),
         Column("identifiable", "bool", "whether the correction can be trusted", nullable=True),
         amount("cpm", "pseudobulk counts per million of the diseased cells"),
         Column("counted", "bool", "whether the patient has enough cells to count"),
@@ -381,8 +385,10 @@ COMPONENTS = Contract(
             "log10_on_target_cells",
             "log10 of burden × fraction_expressing; a proxy of what drives cytokine release",
         ),
-        count("n_patients_escaping", "patients below the escape fraction", nullable=True),
+        count("n_patients_escaping", "patients known to be below the escape fraction", True),
         text("patients_escaping", "these patients, '; ' between them; NA if none", True),
+        count("n_patients_escape_untold", "patients whose lower bound is below it", True),
+        text("patients_escape_untold", "these: neither escape nor coverage can be told", True),
         fraction("safety_assessed", "safety from assessed groups alone"),
         fraction("safety_lower", "safety if every fraction were at its upper bound"),
         fraction("safety_upper", "safety if every fraction were at its lower bound"),
@@ -463,6 +469,9 @@ STAGE_FILES = (
     DOUBLETS,
     AMBIENT,
     AMBIENT_RATES,
+    QUALITY,
+    REMOVED,
+    CONTAMINATION,
     GROUPS,
     EXPRESSION,
     PANEL,
@@ -474,4 +483,6 @@ STAGE_FILES = (
     RANKING,
     ROBUSTNESS,
     OUTRANKS,
+    REFERENCE_LEVELS,
+    LEVELS,
 )

@@ -10,20 +10,23 @@ from typing import Any
 
 import pandas as pd
 
+from targetscore.cell_contracts import CONTAMINATION
 from targetscore.config import Indication, Scoring
 from targetscore.contracts import (
     COMPONENTS,
     EVIDENCE,
     INTERVAL_CAVEATS,
+    LEVELS,
     OUTRANKS,
     RANKING,
     ROBUSTNESS,
     SHEDDING,
     TOXICITY,
 )
-from targetscore.errors import ConfigError, plain
+from targetscore.errors import ConfigError, listed, plain
 from targetscore.genes import GeneTable
 from targetscore.io import read_table
+from targetscore.report.levels import levels as drawn_levels
 from targetscore.report.standing import Neighbours, neighbours, standing
 from targetscore.report.text import records, source_words
 
@@ -79,6 +82,9 @@ def explain(
         contract.name: read_table(f"{folder}/{contract.name.split('/')[1]}.parquet", contract)
         for contract in (EVIDENCE, TOXICITY, SHEDDING, ROBUSTNESS, OUTRANKS)
     }
+    # Results from before there were references have no such file.
+    kept = Path(folder, "levels.parquet")
+    tables["score/levels"] = read_table(kept, LEVELS) if kept.is_file() else LEVELS.empty()
     parts = {k: t[t["gene_id"] == gene.gene_id] for k, t in tables.items()}
     _refuse_other_weights(own.iloc[0], scoring, folder)
     ranked = records(ranking[ranking["rank"].notna()].sort_values("rank", kind="stable"))
@@ -91,9 +97,11 @@ def explain(
         _specificity(own.iloc[0], scoring),
         _coverage(own.iloc[0], scoring),
         _safety(own.iloc[0], parts["score/toxicity"], parts["score/evidence"]),
+        _wrong_labels(gene.gene_id, indication.atlases, Path(folder).parents[1] / "ingest"),
+        _levels(parts["score/levels"], gene.gene_id),
         _shedding(parts["score/shedding"], own.iloc[0]),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections)
+    return "\n\n".join(text for lines in sections if (text := "\n".join(lines)))
 
 
 def _number(value: Any, digits: int = 3) -> str:
@@ -278,12 +286,19 @@ def _coverage(part: pd.Series, scoring: Scoring) -> Iterator[str]:
         f"  f × {burden} = 10^{_number(part['log10_on_target_cells'], 2)} cells on target: a proxy "
         "of what drives cytokine release, enters no score"
     )
-    yield (
-        f"  patients below {scoring.escape_fraction:g}: {_word(part['patients_escaping'])} "
-        f"({'at most ' if n_bounds else ''}{_word(part['n_patients_escaping'])}); unlike each "
-        f"other (rho, 0–1) {_number(part['heterogeneity'])}"
-    )
+    below = f"below {scoring.escape_fraction:g}"
+    yield f"  patients known to be {below}: {_named(part, 'escaping')}"
+    if not pd.isna(untold := part["n_patients_escape_untold"]) and untold:
+        told = _named(part, "escape_untold")
+        yield f"  cannot be told of (a lower bound is {below}): {told}"
+    yield f"  unlike each other (rho, 0–1) {_number(part['heterogeneity'])}"
     yield from _caveat(_COVERAGE_CAVEAT)
+
+
+def _named(part: pd.Series, which: str) -> str:
+    """Return how many patients there are of a kind, and who."""
+    n, names = part[f"n_patients_{which}"], part[f"patients_{which}"]
+    return "NA" if pd.isna(n) else str(int(n)) + ("" if pd.isna(names) else f" ({_word(names)})")
 
 
 def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> Iterator[str]:
@@ -295,7 +310,8 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
             yield (
                 f"  {_number(row['factor'], 4)}  {_word(row['toxicity_class'])}: harm "
                 f"{_number(row['harm'], 4)}, gap {_number(row['gap_penalty'], 4)} "
-                f"({_word(row['verdict'])}; {_word(group)})"
+                f"({_word(row['verdict'])}; {_word(group)}; {row['n_groups_assessed']} assessed, "
+                f"{row['n_groups_not_assessed']} not)"
             )
     yield (
         f"  from assessed groups alone {_number(part['safety_assessed'])} (fractions at their "
@@ -329,10 +345,16 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
                 f"      in patients (decides nothing): "
                 f"{_number(row['patients_fraction_expressing'])}, no more than "
                 f"{_number(row['patients_fraction_expressing_upper'])}, "
-                f"{_number(row['patients_mean_cpm'], 1)} CPM, {row['patients_n_cells']} cells of "
-                f"{row['patients_n_donors']} patients"
+                f"{_number(row['patients_mean_cpm'], 1)} CPM, "
+                f"{row['patients_n_cells']:g} cells of {row['patients_n_donors']:g} patients"
             )
     yield from _caveat(_HEALTHY_CAVEAT)
+    unseen = evidence[evidence["suspension"] == "none"]
+    vital = sorted(set(unseen[unseen["tier"] == 1]["cell_type"].astype(str)))
+    yield (
+        f"    rows of the toxicity list not assessed, where expression may hide: {len(unseen)}; "
+        f"vital (tier 1): {listed(vital, 20) or 'none'}"
+    )
     missing = evidence[(evidence["suspension"] == "none") & evidence["literature"].notna()]
     for row in missing.to_dict("records"):
         source = plain(source_words(str(row["literature_source"])), 160)
@@ -340,6 +362,47 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
             f"    not assessed: {_word(row['cell_type'])}, {_word(row['tissue'])}; literature "
             f"{row['literature']}, gap {_number(row['gap_penalty'])} ({source})"
         )
+
+
+def _wrong_labels(gene_id: str, atlases: Sequence[str], ingest: Path) -> Iterator[str]:
+    """Show what is left of a group if cells under a wrong label are not counted."""
+    yield "cells under a wrong label: groups in which some show the programme of another lineage"
+    n = 0
+    for atlas in atlases:
+        path = ingest / atlas / "contamination.parquet"
+        table = read_table(path, CONTAMINATION) if path.is_file() else CONTAMINATION.empty()
+        for row in table[table["gene_id"] == gene_id].to_dict("records"):
+            n += 1
+            left = row["n_cells"] - row["n_flagged"]
+            still = row["n_detected"] - row["n_flagged_detected"]
+            share = _number(still / left) if left else "NA"
+            yield (
+                f"  {_word(row['cell_type'])}, {_word(row['tissue'])} "
+                f"({_word(row['population'])}, {_word(atlas)}): detected in {row['n_detected']} of "
+                f"{row['n_cells']} cells ({_number(row['n_detected'] / row['n_cells'])}); without "
+                f"{row['n_flagged']} cells that look like {_word(row['programme'])} in {still} of "
+                f"{left} ({share})"
+            )
+    if not n:
+        yield "  no such cell shows this antigen"
+
+
+def _levels(levels: pd.DataFrame, gene_id: str) -> Iterator[str]:
+    """Say what aggregated references add: nothing if the indication names none."""
+    for entry in drawn_levels(levels, [gene_id]):
+        yield (
+            f"level only, {entry['n_counting']} of {entry['n_levels']} levels of references count: "
+            "no cells, no fraction; a class keeps 1 − max(harm, gap, level)"
+        )
+        for row in entry["rows"]:
+            cost = f"level {_number(row['harm'], 4)}" if row["counts"] else row["counts_not"]
+            yield (
+                f"  {_word(row['cell_type'])}, {_word(row['tissue'])} ({_word(row['reference'])}: "
+                f"{_word(row['label'])}): {row['said']}: {_word(row['verdict'])}; "
+                f"{_word(row['toxicity_class'])} {cost}"
+            )
+        for reference in entry["missing"]:
+            yield f"  not measured in {_word(reference)}"
 
 
 def _shedding(items: pd.DataFrame, part: pd.Series) -> Iterator[str]:

@@ -7,7 +7,7 @@ previous symbol, alias that stands for one gene only, curated typing errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -128,7 +128,7 @@ class GeneTable:
             If the name is unknown (near matches are offered) or ambiguous (candidates are
             listed).
         """
-        gene = self.find((context or {}).get(name, name))
+        gene = self.find(name) or self.find((context or {}).get(name, ""))
         if gene:
             return gene
         candidates = self.candidates(name)
@@ -269,6 +269,19 @@ def _add(table: GeneTable, record: Mapping[str, str], file: str) -> None:
         table.aliases.setdefault(name, set()).add(gene_id)
 
 
+def _context_problems(context: Mapping[str, str], genes: GeneTable, file: str) -> Iterator[Problem]:
+    """Refuse a context that would silently score another gene than the one written."""
+    for name, meant in context.items():
+        own, gene, candidates = genes.find(name), genes.find(meant), genes.candidates(name)
+        if own and (gene is None or gene.gene_id != own.gene_id):
+            wrong = f"'{plain(name)}' means {own.symbol}, never '{plain(meant)}'"
+            yield Problem(file, "candidates.context", wrong, "delete the line")
+        elif own is None and (gene is None or gene.symbol not in candidates):
+            wrong = f"'{plain(name)}' cannot mean '{plain(meant)}'"
+            known = f"pick from: {listed(candidates)}" if candidates else "write the symbol instead"
+            yield Problem(file, "candidates.context", wrong, known)
+
+
 def resolve_panel(indication: Indication, genes: GeneTable, file: str) -> list[Gene]:
     """Return the genes of an indication's panel in the order they were written.
 
@@ -284,11 +297,12 @@ def resolve_panel(indication: Indication, genes: GeneTable, file: str) -> list[G
     Raises
     ------
     GeneError
-        With every name that is unknown, ambiguous, or means a gene already named.
+        With every name that is unknown, ambiguous, or means a gene already named, and every
+        context that gives a name another meaning than one of its own.
     """
     first: dict[str, str] = {}
     panel: list[Gene] = []
-    problems: list[Problem] = []
+    problems = list(_context_problems(indication.candidates.context, genes, file))
     for name in indication.candidates.panel:
         try:
             gene = genes.resolve(name, file, "candidates.panel", indication.candidates.context)

@@ -6,13 +6,20 @@ MONDO), so a run needs no network and a release of the package pins their versio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from targetscore.errors import near_matches
 
 NORMAL = "PATO:0000461"
+MALIGNANT_CELL = "CL:0001064"
+SEVERAL = " || "
+"""Stands between the diseases of a donor who has several."""
+
+_PLURAL = re.compile(r"(?<=[^s])s$")
 _NAMES_OF_NORMAL = frozenset({"normal", "healthy", NORMAL.casefold()})
 
 
@@ -40,6 +47,14 @@ def _ids_by_name(ontology: str) -> dict[str, str]:
     return {s: next(iter(ids)) for s, ids in synonyms.items() if len(ids) == 1} | names
 
 
+@lru_cache(maxsize=8)
+def _reviewed(ontology: str) -> dict[str, str]:
+    """Map the folded labels of published atlases that were looked at to term ids."""
+    lines = Path(__file__).with_name("ontology_labels.tsv").read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {row[1]: row[2] for row in rows if row[0] == ontology}
+
+
 def is_term(term_id: str, ontology: str) -> bool:
     """Tell whether an id such as ``CL:0000786`` is a current term of ``CL`` or ``UBERON``."""
     return bool(_parser().is_valid_term_id(term_id, ontology)) and not is_deprecated(term_id)
@@ -54,17 +69,25 @@ def is_deprecated(term_id: str) -> bool:
 def find(text: str, ontology: str) -> str | None:
     """Return the term id of an id, a name or an unambiguous synonym; None if there is none.
 
+    Labels of ``ontology_labels.tsv`` come first; then nothing is guessed but the singular.
+
     Parameters
     ----------
     text
-        For example ``CL:0000786`` or ``plasma cell``; case does not matter in names.
+        For example ``CL:0000786`` or ``plasma cell``; case does not matter in names, ``_`` and
+        ``.`` count as spaces, and a plural (``plasma cells``) as its singular.
     ontology
         ``CL``, ``UBERON`` or ``MONDO``.
     """
     text = text.strip()
     if text.startswith(f"{ontology}:"):
         return text if is_term(text, ontology) else None
-    return _ids_by_name(ontology).get(text.casefold())
+    spaced = " ".join(re.sub(r"[_.]", " ", text).split()).casefold()
+    for name in dict.fromkeys((text.casefold(), spaced, _PLURAL.sub("", spaced))):
+        for known in (_reviewed(ontology), _ids_by_name(ontology)):
+            if name in known:
+                return known[name]
+    return None
 
 
 def suggest(text: str, ontology: str) -> list[str]:
@@ -99,6 +122,18 @@ def distance(term_id: str, ancestor: str) -> int:
 def is_a(term_id: str, any_of: Iterable[str]) -> bool:
     """Tell whether a term is one of some terms or a descendant of one."""
     return not ancestors(term_id).isdisjoint(any_of)
+
+
+def diseases(text: str) -> frozenset[str]:
+    """Return what a disease label stands for: MONDO ids where known, else the folded words.
+
+    Parameters
+    ----------
+    text
+        An id or name, or several joined by :data:`SEVERAL`.
+    """
+    parts = (part.strip() for part in text.split(SEVERAL.strip()))
+    return frozenset(find(part, "MONDO") or part.casefold() for part in parts if part)
 
 
 def is_normal(disease: str) -> bool:

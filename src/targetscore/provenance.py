@@ -10,7 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 _ROOT = Path(__file__).parent
-_GROUND = ("contracts", "errors", "genes", "io", "ontology")
+_GROUND = (
+    "cell_contracts",
+    "contracts",
+    "contracts_levels",
+    "errors",
+    "genes",
+    "io",
+    "ontology",
+    "samecells",
+)
 _PACKAGES = (
     "anndata",
     "h5py",
@@ -34,7 +43,8 @@ def _sources(module: str) -> Iterable[Path]:
     place = _ROOT.joinpath(*module.split(".")[1:])
     if place.is_dir():
         return sorted(p for p in place.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return [place.with_suffix(".py")]
+    beside = (place.with_suffix(".py"), place.with_name(f"{place.name}_labels.tsv"))
+    return [path for path in beside if path.is_file()]
 
 
 @lru_cache

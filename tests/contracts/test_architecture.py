@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 STAGES = {"fetch", "ingest", "profile", "score", "pairs", "report", "backtest", "simulate"}
-ABOVE = {"cli", "checks", "explain"}
+ABOVE = {"assessable", "checks", "cli", "explain", "propose"}
 
 
 def imported(path: Path) -> set[str]:

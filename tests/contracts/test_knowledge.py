@@ -385,3 +385,12 @@ def test_soluble_levels_that_can_be_compared_share_source_and_assay(knowledge):
     for (symbol, source), own in table.groupby(["symbol", "source"]):
         assert own.assay.nunique() == 1, (symbol, source)
         assert own.unit.nunique() == 1, (symbol, source)
+
+
+@pytest.mark.parametrize("name", ["GD2", "CLDN18.2", "CD44v6", "TEG", "ITGB7"])
+def test_targets_that_rna_cannot_show_are_known_by_name(name):
+    """A near match such as CD2 for GD2 must never be offered instead."""
+    found = load_genes(str(FOLDER)).resolve(name, "x.yaml", "candidates.panel")
+    antigens = load_knowledge(str(FOLDER)).antigens.set_index("symbol")
+    assert antigens.loc[found.symbol, "rna_scorable"] in (False, "no")
+    assert antigens.loc[found.symbol, "not_scorable_reason"]

@@ -221,6 +221,20 @@ def test_cell_type_the_atlas_does_not_have(mine, project):
     assert "did you mean plasma cell" in message
 
 
+@pytest.mark.parametrize("place", ["tolerated", "normal_counterpart"])
+def test_vital_cells_cannot_be_accepted_to_be_lost(mine, project, place):
+    mine()
+    change(project, lambda i: i.update({place: {"cell_types": ["hematopoietic precursor cell"]}}))
+    wrong = f"mine.yaml: {place}.cell_types: 'hematopoietic precursor cell' holds cells that are"
+    message = refused()
+    assert wrong in message
+    assert "hematopoietic stem cell" in message
+    change(project, lambda i: i.update({place: {"cell_types": ["cell"]}, "hsct_rescue": True}))
+    message = refused()
+    assert "Purkinje cell" in message.partition("vital (tier 1): ")[2]
+    assert "hematopoietic stem cell" not in message
+
+
 def test_labels_without_a_term_need_a_map(mine):
     labels = atlas().obs["cell_type"].map({"plasma cell": "cluster 1", "T cell": "cluster 2"})
     mine(atlas(cell_type=labels))
@@ -256,11 +270,26 @@ def test_problems_of_several_inputs_come_together(mine, project):
     assert "no cell of mine is diseased" in message
 
 
-def test_atlas_that_cannot_be_fetched_yet(project):
+def test_atlas_that_is_still_to_be_fetched_stops_nothing(project):
+    (project / "config/config.yaml").write_text("indications: [multiple_myeloma]\n")
+    notices = check_run(load_run(read_yaml("config/config.yaml")))
+    assert "tabula_sapiens: not here yet, will be fetched; its cells are checked then" in notices
+
+
+def test_dataset_without_an_id(project):
+    registry = project / "config/atlases.tsv"
+    registry.write_text(registry.read_text().replace("cellxgene:53d208b0", "cellxgene:x53d208b0"))
     (project / "config/config.yaml").write_text("indications: [multiple_myeloma]\n")
     message = refused()
-    assert "tabula_sapiens_blood" in message
-    assert "download" in message
+    assert "holds no id of a dataset of CELLxGENE Discover" in message
+    assert "write cellxgene:<dataset id>" in message
+
+
+def test_stated_tissue_that_is_no_term(mine):
+    mine(tissues="bone marow")
+    message = refused()
+    assert "config/mine.tsv: mine, column tissues: 'bone marow' is no UBERON term" in message
+    assert "did you mean bone marrow" in message
 
 
 def test_changed_file_is_checked_again(mine):
@@ -283,8 +312,11 @@ def test_hostile_labels_are_shown_harmless(mine):
     [
         lambda p: (p / "config/config.yaml").write_text("indications: [nope]\n"),
         lambda p: (p / "mine.h5ad").write_bytes(b"\x89HDF"),
+        lambda p: (p / "config/config.yaml").write_text(
+            (p / "config/config.yaml").read_text() + "indications: [mine]\n"
+        ),
     ],
-    ids=["unknown indication", "broken atlas"],
+    ids=["unknown indication", "broken atlas", "repeated key"],
 )
 def test_snakemake_stops_before_the_first_job(mine, project, snakemake, breakage):
     mine()
@@ -334,13 +366,36 @@ def test_symbol_that_repeats_is_summed_not_a_crash(mine):
     assert check_run(load_run(read_yaml("config/config.yaml"))) == []
 
 
-def test_one_file_under_two_names_is_one_set_of_donors(mine, project):
+@pytest.mark.parametrize(
+    "written", ["mine.h5ad", "./mine.h5ad", "link.h5ad", "file://{}/mine.h5ad"]
+)
+def test_one_file_under_two_names_is_one_set_of_donors(mine, project, written):
     mine()
+    (project / "link.h5ad").symlink_to("mine.h5ad")
+    url = written.format(project)
     registry = project / "config/mine.tsv"
     header, row = registry.read_text().splitlines()
-    registry.write_text("\n".join([header, row, row.replace("mine", "twin", 1)]) + "\n")
+    twin = row.replace("mine", "twin", 1).replace("mine.h5ad", url)
+    registry.write_text("\n".join([header, row, twin]) + "\n")
     change(project, lambda i: i["healthy"].update(atlases=["mine", "twin"]))
-    assert "'mine' and 'twin' are the same data (mine.h5ad)" in refused()
+    assert f"'mine' and 'twin' are the same data ({url})" in refused()
+
+
+def test_one_donor_in_two_files_is_found_by_barcodes(mine, project):
+    letters = np.random.default_rng(0).choice(list("ACGT"), (120, 16))
+    data = atlas()
+    data.obs_names = ["".join(row) + "-1" for row in letters]
+    path = mine(data)
+    twin = data[20:].copy()
+    twin.obs_names = [f"merged_{name}-0" for name in twin.obs_names]
+    twin.write_h5ad(path.with_name("twin.h5ad"))
+    registry = project / "config/mine.tsv"
+    header, row = registry.read_text().splitlines()
+    registry.write_text("\n".join([header, row, row.replace("mine", "twin", 2)]) + "\n")
+    change(project, lambda i: i["healthy"].update(atlases=["mine", "twin"]))
+    message = refused()
+    assert "'mine' and 'twin' hold the same cells: about 100%" in message
+    assert "donors must not count twice" in message
 
 
 def test_simulated_follows_from_the_url_and_is_checked(mine):

@@ -52,8 +52,9 @@ def doubled(project):
     registry = project / "config/atlases.tsv"
     lines = registry.read_text().splitlines()
     row = next(line for line in lines if line.startswith(ATLAS))
+    head = next(line for line in lines if not line.startswith("#"))
     registry.write_text(
-        "\n".join([lines[0], row.replace("simulate:myeloma?seed=1\t", "doubled.h5ad\t")]) + "\n"
+        "\n".join([head, row.replace("simulate:myeloma?seed=1\t", "doubled.h5ad\t")]) + "\n"
     )
     return project, truth, clean
 

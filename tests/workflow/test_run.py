@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import anndata as ad
 import pandas as pd
 import pytest
 
@@ -28,7 +29,8 @@ SCORES = (
     "robustness",
     "outranks",
 )
-MAY_BE_EMPTY = (contracts.REJECTED, contracts.AMBIENT_RATES)  # the demo has no empty droplets
+# The demo has no empty droplets, and all of its cells pass the limits of quality.
+MAY_BE_EMPTY = (contracts.REJECTED, contracts.AMBIENT_RATES, contracts.REMOVED, contracts.LEVELS)
 
 
 def jobs(output: str) -> set[str]:
@@ -60,7 +62,8 @@ def test_every_stage_file_keeps_its_contract_and_is_stamped(demo_run):
             "score/simulated_myeloma", "score/multiple_myeloma_demo"
         )
         for c in contracts.STAGE_FILES
-        if c is not contracts.PANEL  # on request only, see test_shards
+        # on request only, see test_shards and test_references_run
+        if c not in (contracts.PANEL, contracts.REFERENCE_LEVELS)
     }
     for contract, stem in files.items():
         path = stem.with_suffix(".parquet")
@@ -140,6 +143,46 @@ def test_demo_flags_doublets_and_says_what_it_did_not_assess(demo_run):
     assert summary["n_flagged"] == flagged.sum()
     assert summary["n_with_call"] == called.sum() < len(scores)
     assert scores.loc[~called, "reason"].notna().all()
+
+
+@pytest.mark.xdist_group("demo")
+def test_demo_counts_cells_under_a_wrong_label_and_leaves_none_out(demo_run):
+    """Whatever is flagged is a doublet that the simulation made; every cell passes the limits."""
+    folder = demo_run[0]
+    ingest = folder / "results/ingest/simulated_myeloma"
+    quality = read_table(ingest / "quality.parquet", contracts.QUALITY)
+    said = quality["foreign_programme"].astype(str)
+    flagged = quality.loc[~said.isin(["none", "not_assessed"]), "row"]
+    assert len(flagged) > 100
+    truth = ad.read_h5ad(next((folder / "results/simulate").glob("*.h5ad")), backed="r").obs
+    assert truth["simulated_doublet"].iloc[flagged].all()
+    assert read_table(ingest / "removed.parquet", contracts.REMOVED).empty
+    summary = read_json(ingest / "samples.json")
+    assert summary["quality"]["n_removed"] == 0
+    assert summary["contamination"]["n_flagged"] == len(flagged)
+    page = (folder / "results/report/multiple_myeloma_demo.html").read_text()
+    page = re.sub(r"<[^>]+>", "", page)
+    for words in ("Left out for quality", "Cells under a wrong label", "programme of plasma cell"):
+        assert words in page
+    told = subprocess.run(
+        [sys.executable, "-m", "targetscore.cli", "explain", "TNFRSF17"]
+        + ["--indication", "multiple_myeloma_demo"],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout
+    table = read_table(ingest / "contamination.parquet", contracts.CONTAMINATION)
+    rows = table[
+        (table["gene_id"] == "ENSG00000048462") & (table["cell_type"] == "CD14-positive monocyte")
+    ]
+    for row in rows.to_dict("records"):
+        left, still = (
+            row["n_cells"] - row["n_flagged"],
+            row["n_detected"] - row["n_flagged_detected"],
+        )
+        assert f"that look like plasma cell in {still} of {left} ({still / left:.3f})" in told
+    assert len(rows)
 
 
 @pytest.mark.xdist_group("demo")

@@ -6,7 +6,7 @@ Bad input stops the run here, before the first job, with every problem and its r
 from snakemake.exceptions import WorkflowError
 
 from targetscore.checks import check_run
-from targetscore.config import load_run, shards_of
+from targetscore.config import load_run, read_yaml, shards_of
 from targetscore.errors import TargetscoreError
 from targetscore.fetch import local_files
 from targetscore.knowledge import knowledge_files
@@ -15,13 +15,16 @@ from targetscore.provenance import code_fingerprint, digest
 try:
     RUN = load_run(config, ", ".join(map(str, workflow.configfiles)))
     if workflow.is_main_process:
+        # Of two equal keys Snakemake takes the last, without a word.
+        for path in workflow.configfiles:
+            read_yaml(path)
         for notice in check_run(RUN):
             logger.info(notice)
 except TargetscoreError as error:
     raise WorkflowError(f"{type(error).__name__}\n{error}") from None
 
 SIMULATED = [a for a in RUN.atlases if RUN.registry[a].url.startswith("simulate:")]
-FETCHED = [a for a in RUN.atlases if a not in SIMULATED]
+FETCHED = [a for a in [*RUN.atlases, *RUN.references] if a not in SIMULATED]
 NONE = "(?!)"
 
 
@@ -31,6 +34,7 @@ packed = str if RUN.config.profile.keep_packs else temp
 
 wildcard_constraints:
     atlas="|".join(RUN.atlases),
+    reference="|".join(RUN.references) or NONE,
     indication="|".join(RUN.indications),
     shard=r"\d+",
     n_shards=r"\d+",
@@ -92,6 +96,11 @@ def gene_files(wildcards):
     return curated + [path for path in (RUN.config.gene_reference,) if path]
 
 
+def marker_files(wildcards):
+    """The tables that programmes of lineages are read from."""
+    return [f"{RUN.config.knowledge}/{n}.tsv" for n in ("lineage_markers", "antigens")]
+
+
 def curated_files(wildcards):
     """All curated tables."""
     return knowledge_files(RUN.config.knowledge) + gene_files(wildcards)
@@ -127,6 +136,15 @@ def indication_summaries(wildcards):
     return indication_files(wildcards, "<results>/ingest/{atlas}/summary.json")
 
 
+def indication_samples(wildcards):
+    return indication_files(wildcards, "<results>/ingest/{atlas}/samples.json")
+
+
+def reference_files(wildcards, pattern):
+    """One file of every aggregated reference of an indication, in the order of their names."""
+    return expand(pattern, reference=RUN.indications[wildcards.indication].references)
+
+
 def indication_manifests(wildcards):
     return indication_files(wildcards, "<results>/fetch/{atlas}/manifest.json")
 
@@ -158,9 +176,8 @@ def scoring_settings(wildcards):
 
 def run_digest(wildcards):
     """A digest of everything that was configured for an indication."""
-    rows = {
-        a: RUN.registry[a].model_dump()
-        for a in RUN.indications[wildcards.indication].atlases
-    }
+    used = RUN.indications[wildcards.indication]
+    rows = {a: RUN.registry[a].model_dump() for a in [*used.atlases, *used.references]}
     settings = [scoring_settings(wildcards), RUN.config.ingest.model_dump(mode="json")]
+    settings += [RUN.config.levels.model_dump(mode="json")] if used.references else []
     return digest([indication_settings(wildcards), *settings, rows])

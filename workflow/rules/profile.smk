@@ -13,6 +13,7 @@ rule profile_shard:
         simulated=simulated_file,
         cells="<results>/ingest/{atlas}/cells.parquet",
         doublets="<results>/ingest/{atlas}/doublets.parquet",
+        removed="<results>/ingest/{atlas}/removed.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
     output:
         pack=packed("<results>/profile/{atlas}/shards/{shard}-of-{n_shards}.pack"),
@@ -38,6 +39,7 @@ rule merge_profile:
         manifest="<results>/fetch/{atlas}/manifest.json",
         cells="<results>/ingest/{atlas}/cells.parquet",
         doublets="<results>/ingest/{atlas}/doublets.parquet",
+        removed="<results>/ingest/{atlas}/removed.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
         packs=atlas_packs,
     output:
@@ -65,6 +67,7 @@ rule panel_counts:
         manifest="<results>/fetch/{atlas}/manifest.json",
         cells="<results>/ingest/{atlas}/cells.parquet",
         doublets="<results>/ingest/{atlas}/doublets.parquet",
+        removed="<results>/ingest/{atlas}/removed.parquet",
         genes="<results>/ingest/{atlas}/genes.parquet",
         packs=atlas_packs,
     output:

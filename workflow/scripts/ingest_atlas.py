@@ -23,3 +23,5 @@ with log_to(snakemake.log[0]) as logger:
     logger.info("%s: %s of %s cells kept", row.atlas, f"{kept:,}", f"{read:,}")
     for reason, n in found.summary["rejected"].items():
         logger.info("%s: %s cells rejected: %s", row.atlas, f"{n:,}", reason)
+    for note in found.summary["reading"]:
+        logger.info("%s: %s", row.atlas, note)

@@ -1,7 +1,7 @@
 """Rule merge_profile: add up the packs of an atlas per group and gene."""
 
 from targetscore.config import AtlasRow
-from targetscore.contracts import CELLS, DOUBLETS, EXPRESSION, GENES, GROUPS
+from targetscore.contracts import CELLS, DOUBLETS, EXPRESSION, GENES, GROUPS, REMOVED
 from targetscore.fetch import from_manifest
 from targetscore.io import read_json, read_pieces, read_table, write_table, write_tables
 from targetscore.logs import log_to
@@ -23,6 +23,7 @@ with log_to(snakemake.log[0]):
         with_doublets(
             read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
             read_table(snakemake.input.doublets, DOUBLETS, DOUBLET_COLUMNS),
+            read_table(snakemake.input.removed, REMOVED, ["row"]),
         ),
         read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.input.packs,

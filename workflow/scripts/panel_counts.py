@@ -1,7 +1,7 @@
 """Rule panel_counts: the counts of the candidates, cell by cell."""
 
 from targetscore.config import AtlasRow, Indication
-from targetscore.contracts import CELLS, DOUBLETS, GENES, PANEL
+from targetscore.contracts import CELLS, DOUBLETS, GENES, PANEL, REMOVED
 from targetscore.fetch import from_manifest
 from targetscore.genes import load_genes, resolve_panel
 from targetscore.io import read_json, read_pieces, read_table, write_tables
@@ -26,6 +26,7 @@ with log_to(snakemake.log[0]):
         with_doublets(
             read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
             read_table(snakemake.input.doublets, DOUBLETS, DOUBLET_COLUMNS),
+            read_table(snakemake.input.removed, REMOVED, ["row"]),
         ),
         read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.input.packs,

@@ -1,7 +1,7 @@
 """Rule profile_shard: read a range of rows once and pack their counts group by group."""
 
 from targetscore.config import AtlasRow
-from targetscore.contracts import CELLS, DOUBLETS, GENES
+from targetscore.contracts import CELLS, DOUBLETS, GENES, REMOVED
 from targetscore.fetch import from_manifest
 from targetscore.formats import open_atlas
 from targetscore.io import read_json, read_pieces, read_table
@@ -22,6 +22,7 @@ with log_to(snakemake.log[0]):
         with_doublets(
             read_pieces(snakemake.input.cells, CELLS, CELL_COLUMNS),
             read_table(snakemake.input.doublets, DOUBLETS, DOUBLET_COLUMNS),
+            read_table(snakemake.input.removed, REMOVED, ["row"]),
         ),
         read_table(snakemake.input.genes, GENES, GENE_COLUMNS),
         snakemake.output.pack,

@@ -8,16 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from targetscore import ontology
 from targetscore.config import AtlasRow
 from targetscore.errors import AtlasError
 from targetscore.formats import open_atlas
 from targetscore.genes import GeneTable, repeated_symbols
 from targetscore.ingest.clones import require_light_chains
 from targetscore.ingest.labels import label_cells
+from targetscore.ingest.scaled import refuse_scaled
+from targetscore.samecells import sketch
 
 __all__ = ["Ingested", "ingest_atlas"]
 
 _MOUSE_LIKE = 0.5
+_SEARCHED = 20  # labels that names are looked up for: each takes a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,11 @@ def ingest_atlas(
         )
         raise AtlasError.one(location, "genes", wrong, remedy)
     _refuse_mouse(table, location)
+    refuse_scaled(atlas)
     summary = {
         **{k: getattr(row, k) for k in ("atlas", "kind", "version", "url", "licence", "doi")},
-        "note": row.note,
+        "note": " ".join(filter(None, (row.note, *map(_sentence, atlas.notes)))),
+        "reading": list(atlas.notes),
         "simulated": row.simulated,
         "counts": atlas.counts,
         "n_cells": len(atlas.cells),
@@ -95,10 +101,17 @@ def ingest_atlas(
         "clones": labelled.clones,
         "populations": _populations(labelled.cells),
         "cell_types": _cell_types(labelled.cells),
-        "unmapped_cell_types": _unmapped(labelled.cells),
+        "healthy_groups": _healthy_groups(labelled.cells),
+        "unmapped_cell_types": _unmapped(labelled.cells, "cell_type", "CL"),
+        "unmapped_tissues": _unmapped(labelled.cells, "tissue", "UBERON"),
         "donors_without_diseased_cells": _without_diseased(labelled.cells),
+        "cell_sketch": sketch(labelled.cells, atlas.cells),
     }
     return Ingested(labelled.cells, labelled.rejected, table, summary)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _refuse_mouse(genes: pd.DataFrame, location: str) -> None:
@@ -133,10 +146,21 @@ def _cell_types(cells: pd.DataFrame) -> list[dict[Any, Any]]:
     return counts.to_dict("records")
 
 
-def _unmapped(cells: pd.DataFrame) -> list[dict[str, Any]]:
-    unmapped = cells[cells["cell_type_id"].str.startswith("label:")]
-    counts = _counts(unmapped["author_cell_type"])
-    return [{"label": label, "n_cells": n} for label, n in counts.items()]
+def _healthy_groups(cells: pd.DataFrame) -> list[dict[Any, Any]]:
+    key = ["tissue_id", "cell_type_id", "suspension"]
+    healthy = cells[cells["population"] == "healthy"]
+    counts = healthy.groupby(key, sort=True, observed=True).size().rename("n_cells").reset_index()
+    return counts.astype(dict.fromkeys(key, str)).to_dict("records")
+
+
+def _unmapped(cells: pd.DataFrame, column: str, of: str) -> list[dict[str, Any]]:
+    """Return labels without a term, their cells, and names that look alike for the largest."""
+    counts = _counts(cells.loc[cells[f"{column}_id"].str.startswith("label:"), column])
+    large = set(sorted(counts, key=lambda label: (-counts[label], label))[:_SEARCHED])
+    return [
+        {"label": name, "n_cells": n, "near": ontology.suggest(name, of) if name in large else []}
+        for name, n in counts.items()
+    ]
 
 
 def _without_diseased(cells: pd.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ from targetscore import ontology
 from targetscore.config import AtlasRow, read_tsv
 from targetscore.errors import AtlasError, Problem, listed, plain, raise_all
 from targetscore.formats import OpenAtlas
+from targetscore.ingest.cellxgene import refuse_other_species, unusable
 from targetscore.ingest.clones import call_clones
 from targetscore.ingest.columns import (
     REQUIRED,
@@ -71,11 +72,13 @@ def read_labels(
     Raises
     ------
     AtlasError
-        With every missing column, empty label, repeated barcode and unknown word.
+        With every missing column, empty label, repeated barcode and unknown word; or if no
+        cell is human.
     """
     table = atlas.cells
     if row.cell_labels:
         table = join_labels(table, row.cell_labels)
+    refuse_other_species(table, atlas.location)
     refuse_repeated(table["cell"], atlas.location)
     labels, problems = find_columns(row, table, atlas.location, registry)
     raise_all(AtlasError, problems)
@@ -122,7 +125,7 @@ def label_cells(
     if genes is not None:
         clones_of = partial(call_clones, atlas, genes, labels, counted, row.atlas, registry)
     who = populations(row, labels, table, healthy, atlas.location, registry, clones_of)
-    reasons = _reasons(labels, table, author, who)
+    reasons = _reasons(labels, table, author, healthy, who)
     cells = pd.DataFrame(
         {
             "row": range(len(table)),
@@ -192,7 +195,11 @@ def _primary(table: pd.DataFrame) -> pd.Series:
 
 
 def _reasons(
-    labels: pd.DataFrame, table: pd.DataFrame, author: pd.Series, who: Populations
+    labels: pd.DataFrame,
+    table: pd.DataFrame,
+    author: pd.Series,
+    healthy: pd.Series,
+    who: Populations,
 ) -> pd.DataFrame:
     """Return reason and detail of each rejected cell, NA for kept ones; the last one counts."""
     no_type = author.str.casefold().isin(_UNKNOWN)
@@ -202,6 +209,7 @@ def _reasons(
         (unclear, "malignancy_unclear", who.reason.where(who.reason != "", author)),
         (no_type, "cell_type_unknown", author),
         (~_known_donor(labels), "donor_unknown", labels["donor"]),
+        *unusable(table, labels, healthy),
         (~_primary(table), "not_primary_data", labels["sample"]),
     ):
         reasons.loc[mask, "reason"] = reason

@@ -16,9 +16,11 @@ from targetscore.errors import AtlasError, Problem, listed, near_matches, plain,
 from targetscore.ingest.clones import CloneCalls
 from targetscore.ingest.columns import by_value
 
-_MALIGNANT = frozenset({"malignant", "tumour", "tumor", "neoplastic", "true", "1", "yes"})
-_NORMAL = frozenset({"normal", "non-malignant", "nonmalignant", "healthy", "false", "0", "no"})
-_UNCLEAR = frozenset({"unclear", "uncertain", "unknown", "undetermined", "ambiguous"})
+MALIGNANT = frozenset({"malignant", "tumour", "tumor", "neoplastic", "true", "1", "yes"})
+NOT_MALIGNANT = frozenset(
+    {"normal", "non-malignant", "nonmalignant", "healthy", "false", "0", "no"}
+)
+UNCLEAR = frozenset({"unclear", "uncertain", "unknown", "undetermined", "ambiguous"})
 
 ClonesOf = Callable[[NDArray[np.bool_]], CloneCalls]
 """Calls the clones among some rows of an atlas; see :func:`~.clones.call_clones`."""
@@ -105,7 +107,9 @@ def populations(
         If patients are there but nothing can say which of their cells are diseased.
     """
     lineage = lineage_terms(row, registry)
-    in_lineage = by_value(labels["cell_type_id"], lambda t: ontology.is_a(t, lineage)).astype(bool)
+    types = labels["cell_type_id"]
+    called = by_value(types, lambda t: ontology.is_a(t, [ontology.MALIGNANT_CELL])).astype(bool)
+    in_lineage = by_value(types, lambda t: ontology.is_a(t, lineage)).astype(bool) | called
     population = pd.Series("microenvironment", index=labels.index, dtype=object)
     population[healthy] = "healthy"
     no_reason = pd.Series("", index=labels.index, dtype=object)
@@ -130,11 +134,11 @@ def populations(
     else:
         calls, method = _annotated(row, table, patients, location, registry), "annotation"
         reason, clones = no_reason, []
-    malignant = patients & calls.isin(_MALIGNANT)
-    normal = patients & calls.isin(_NORMAL)
+    malignant = patients & calls.isin(MALIGNANT)
+    normal = patients & calls.isin(NOT_MALIGNANT) & ~called
     population[malignant] = "diseased"
     population[normal & in_lineage] = "normal_counterpart"
-    unclear = patients & ~malignant & ~normal & (in_lineage | calls.isin(_UNCLEAR))
+    unclear = patients & ~malignant & ~normal & (in_lineage | calls.isin(UNCLEAR))
     population[unclear] = "malignancy_unclear"
     return Populations(population, method, reason, clones)
 
@@ -154,7 +158,7 @@ def _annotated(
         )
     values = table[row.malignancy].astype(object)
     calls = values.where(values.notna(), "").astype(str).str.strip().str.casefold()
-    odd = sorted(set(calls[patients]) - _MALIGNANT - _NORMAL - _UNCLEAR - {"", "nan"})
+    odd = sorted(set(calls[patients]) - MALIGNANT - NOT_MALIGNANT - UNCLEAR - {"", "nan"})
     if odd:
         raise AtlasError.one(
             location,

@@ -1,9 +1,13 @@
-"""What cells of one sample share: droplets that hold two of them, and free RNA (F4, F5)."""
+"""What one look at the matrix says of cells and samples (C0, F4, F5).
+
+Which cells are no evidence or stand under a wrong label, which droplets hold two cells, and how
+much free RNA a sample holds.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +16,25 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from targetscore.config import AtlasRow
+from targetscore.config import AtlasRow, Ingesting
 from targetscore.contracts import AMBIENT_RATES, SAMPLE_KEY
 from targetscore.errors import MatrixError
 from targetscore.formats import OpenAtlas, open_atlas
 from targetscore.ingest.ambient import AmbientSums, SampleAmbient
+from targetscore.ingest.cells import CellLook
+from targetscore.ingest.contamination import Programme
 from targetscore.ingest.doublets import not_assessed, score_doublets
 from targetscore.ingest.labels import read_labels
 from targetscore.libraries import assay_class
 from targetscore.progress import Progress, cells_text
 
-__all__ = ["CELL_COLUMNS", "Assessed", "assess_samples"]
+__all__ = ["CELL_COLUMNS", "TABLES", "Assessed", "assess_samples"]
 
-CELL_COLUMNS = ("row", "cell", *SAMPLE_KEY)
+CELL_COLUMNS = ("row", "cell", *SAMPLE_KEY, "population", "tissue", "cell_type_id", "cell_type")
 """Columns of ``ingest/cells`` that are needed here."""
+
+TABLES = ("doublets", "ambient", "ambient_rates", "quality", "removed", "contamination")
+"""Tables that :func:`assess_samples` makes, contracts ``ingest/<name>``."""
 
 SWITCHED_OFF = "not assessed: switched off (ingest.doublets)"
 NO_DROPLETS = "not assessed: Scrublet is meant for droplets, the assay is not"
@@ -37,10 +46,11 @@ class Assessed:
 
     Attributes
     ----------
-    doublets, ambient, ambient_rates
-        Tables of the contracts ``ingest/doublets``, ``ingest/ambient`` and
-        ``ingest/ambient_rates``.
+    doublets, ambient, ambient_rates, quality, removed, contamination
+        Tables of the contracts ``ingest/<name>``.
     summary
+        ``quality``: filters in words, cells ``removed`` per reason, cell types that lost more
+        than half of their cells, outliers. ``contamination``: cells assessed and flagged.
         ``doublets``: ``switched_on``, ``n_cells``, ``n_scored``, ``n_with_call`` (called a doublet
         or none), ``n_flagged`` (None without a call) and ``reasons`` (cells per reason why score
         or call is missing). ``ambient``: samples per source. ``samples``: per sample its key,
@@ -50,6 +60,9 @@ class Assessed:
     doublets: pd.DataFrame
     ambient: pd.DataFrame
     ambient_rates: pd.DataFrame
+    quality: pd.DataFrame
+    removed: pd.DataFrame
+    contamination: pd.DataFrame
     summary: dict[str, Any]
 
 
@@ -59,13 +72,13 @@ def assess_samples(
     registry: str,
     cells: pd.DataFrame,
     genes: pd.DataFrame,
-    *,
-    doublets: bool,
+    settings: Ingesting,
+    programmes: Sequence[Programme],
 ) -> Assessed:
-    """Score the cells of an atlas as doublets, and measure the free RNA of its samples.
+    """Look at every cell and sample of an atlas.
 
     The matrix is read once (again only for samples so interleaved that their cells cannot be
-    held at a time), and not at all if nothing needs it.
+    held at a time).
 
     Parameters
     ----------
@@ -77,8 +90,10 @@ def assess_samples(
         Registry file, for messages.
     cells, genes
         Contracts ``ingest/cells`` (:data:`CELL_COLUMNS`) and ``ingest/genes``.
-    doublets
-        Whether doublets are to be scored at all.
+    settings
+        What is to be looked for, and the limits of single cells.
+    programmes
+        Programmes of lineages to look for.
 
     Raises
     ------
@@ -90,14 +105,18 @@ def assess_samples(
     samples = grouped.size().rename("n_cells").reset_index()
     samples[list(SAMPLE_KEY)] = samples[list(SAMPLE_KEY)].astype(str)
     numbered = cells[["row", "cell"]].assign(sample=grouped.ngroup())
-    reader = _Reader(row, atlas, registry, numbered, samples, genes)
-    scores = _doublets(numbered, samples, reader, doublets)
+    looked_for = [] if settings.contamination == "off" else programmes
+    of_cells = CellLook(cells, genes, atlas.shape[0], settings, looked_for)
+    reader = _Reader(row, atlas, registry, numbered, samples, genes, of_cells)
+    scores = _doublets(numbered, samples, reader, settings.doublets)
     free_rna = reader.ambient(len(samples))
+    tables, about_cells = of_cells.tables(numbered, [s.rate for s in free_rna], location)
     return Assessed(
         scores,
         _ambient(samples, free_rna),
         _rates(samples, free_rna, genes),
-        _summary(scores, numbered, samples, free_rna, doublets),
+        *tables,
+        _summary(scores, numbered, samples, free_rna, settings.doublets) | about_cells,
     )
 
 
@@ -112,7 +131,9 @@ class _Reader:
         cells: pd.DataFrame,
         samples: pd.DataFrame,
         genes: pd.DataFrame,
+        of_cells: CellLook,
     ) -> None:
+        self._of_cells = of_cells
         self._atlas, self._label, self._unread = atlas, f"{row.atlas}: reading samples", True
         rows = cells["row"].to_numpy(np.int64)
         n_rows = atlas.shape[0]
@@ -138,15 +159,17 @@ class _Reader:
         shown.start(self._label, self._atlas.shape[0], text=cells_text)
         first_time, self._unread = self._unread, False
         for first, counts in self._atlas.blocks():
-            if first_time and self._others:
-                self._sums.add(first, counts)
+            if first_time:
+                self._of_cells.add(first, counts)
+                if self._others:
+                    self._sums.add(first, counts)
             yield first, counts
             shown.advance(counts.shape[0])
         shown.conclude()
 
     def ambient(self, n_samples: int) -> list[SampleAmbient]:
         """Return what the barcodes without a cell say of each sample."""
-        if self._unread and self._others:
+        if self._unread:
             for _ in self.blocks():
                 pass
         return self._sums.measured(n_samples)

@@ -45,8 +45,12 @@ GENE_COLUMNS = ("gene_id", "masked")
 """Columns of ``ingest/genes`` that a profile needs."""
 
 
-def with_doublets(tables: Iterable[pd.DataFrame], doublets: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def with_doublets(
+    tables: Iterable[pd.DataFrame], doublets: pd.DataFrame, removed: pd.DataFrame
+) -> Iterator[pd.DataFrame]:
     """Yield pieces of the cells with the column ``doublet``: ``yes``, ``no``, ``not_assessed``.
+
+    Cells that were removed are left out.
 
     Parameters
     ----------
@@ -54,6 +58,8 @@ def with_doublets(tables: Iterable[pd.DataFrame], doublets: pd.DataFrame) -> Ite
         Contract ``ingest/cells`` (at least ``row``), in pieces.
     doublets
         Contract ``ingest/doublets`` (:data:`DOUBLET_COLUMNS`) of the same cells.
+    removed
+        Contract ``ingest/removed``, at least ``row``.
 
     Raises
     ------
@@ -65,6 +71,7 @@ def with_doublets(tables: Iterable[pd.DataFrame], doublets: pd.DataFrame) -> Ite
     yes, known = flagged.fillna(False).to_numpy(bool), flagged.notna().to_numpy(bool)
     codes = np.select([yes, known], [0, 1], 2).astype(np.int8)
     words = pd.Index(DOUBLET_CALLS)
+    out = removed["row"].to_numpy(np.int64)
     for table in tables:
         wanted = table["row"].to_numpy(np.int64)
         place = np.searchsorted(rows, wanted)
@@ -72,7 +79,8 @@ def with_doublets(tables: Iterable[pd.DataFrame], doublets: pd.DataFrame) -> Ite
             wrong = "the doublet scores are not those of the cells of this atlas"
             remedy = "delete the stage's files and run again"
             raise ContractError.one("ingest/doublets", "row", wrong, remedy)
-        yield table.assign(doublet=pd.Categorical.from_codes(codes[place], words))
+        found = table.assign(doublet=pd.Categorical.from_codes(codes[place], words))
+        yield found[~np.isin(wanted, out)] if len(out) else found
 
 
 def number_groups(

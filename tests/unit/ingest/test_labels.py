@@ -161,7 +161,9 @@ def test_label_map_and_unmapped_labels(ingest, write_h5ad, obs, tmp_path):
     table.write_text("label\tcell_type_ontology_term_id\nPC\tplasma cell\n")
     found = ingest(write_h5ad(obs=obs), label_map=str(table), **MYELOMA)
     assert set(found.cells["cell_type_id"]) == {"CL:0000786", "label:<b>odd</b>"}
-    assert found.summary["unmapped_cell_types"] == [{"label": "<b>odd</b>", "n_cells": 6}]
+    assert found.summary["unmapped_cell_types"] == [
+        {"label": "<b>odd</b>", "n_cells": 6, "near": []}
+    ]
     table.write_text("label\tcell_type_ontology_term_id\nPC\tplasma cel\n")
     with pytest.raises(AtlasError, match="names that look alike: plasma cell"):
         ingest(write_h5ad(obs=obs), label_map=str(table), **MYELOMA)
@@ -202,3 +204,15 @@ def test_order_of_cells_does_not_matter(ingest, write_h5ad, obs, counts):
 def test_errors_are_ours(ingest, tmp_path):
     with pytest.raises(TargetscoreError):
         ingest(tmp_path / "nothing.h5ad")
+
+
+def test_unmapped_labels_come_with_their_cells_and_near_names(ingest, write_h5ad, obs):
+    obs["cell_type"] = ["plasma cel", *["T cells"] * 5, *["natural_killer_cell"] * 6]
+    obs["tissue"] = ["bone maro", *["BM"] * 11]
+    found = ingest(write_h5ad(obs=obs), **MYELOMA)
+    (cell_type,) = found.summary["unmapped_cell_types"]
+    assert (cell_type["label"], cell_type["n_cells"]) == ("plasma cel", 1)
+    assert cell_type["near"][0] == "plasma cell"
+    (tissue,) = found.summary["unmapped_tissues"]
+    assert tissue["near"][0] == "bone marrow"
+    assert set(found.cells["cell_type"]) >= {"T cell", "natural killer cell", "plasma cel"}

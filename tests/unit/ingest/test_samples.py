@@ -7,11 +7,12 @@ import pytest
 import scipy.sparse as sp
 
 from targetscore import contracts
+from targetscore.config import Ingesting
 from targetscore.errors import MatrixError
 from targetscore.formats import OpenAtlas
 from targetscore.genes import load_genes
 from targetscore.ingest import ingest_atlas
-from targetscore.ingest.samples import NO_DROPLETS, SWITCHED_OFF, assess_samples
+from targetscore.ingest.samples import NO_DROPLETS, SWITCHED_OFF, TABLES, assess_samples
 
 N_GENES = 300
 SOUP = np.random.default_rng(9).dirichlet(np.ones(N_GENES))
@@ -68,7 +69,7 @@ def assess(atlas_row, repository, path):
         row = atlas_row()
         made = ingest_atlas(row, str(path), genes, "atlases.tsv")
         args = (row, str(path), "atlases.tsv", made.cells, made.genes)
-        return made, assess_samples(*args, doublets=doublets)
+        return made, assess_samples(*args, Ingesting(doublets=doublets), [])
 
     return run
 
@@ -94,7 +95,7 @@ def by_sample(made, found):
 def test_every_cell_has_a_score_or_a_reason(assess, passes, path):
     made, found = assess()
     assert len(passes) == 1
-    for name in ("doublets", "ambient", "ambient_rates"):
+    for name in TABLES:
         getattr(contracts, name.upper()).check(getattr(found, name), name)
     assert found.doublets["row"].tolist() == made.cells["row"].tolist()
     cells = by_sample(made, found)
@@ -152,13 +153,15 @@ def test_switched_off_is_not_assessed_and_free_rna_is_still_measured(assess, pas
     assert found.ambient_rates.equals(assess()[1].ambient_rates)
 
 
-def test_the_matrix_is_not_read_if_nothing_needs_it(assess, passes, path, tmp_path, monkeypatch):
+def test_without_barcodes_that_are_no_cells_there_is_no_free_rna(
+    assess, passes, path, tmp_path, monkeypatch
+):
     data = ad.read_h5ad(path)
     data[data.obs["cell_type"] != "unknown"].write_h5ad(tmp_path / "cells.h5ad")
     monkeypatch.setattr("targetscore.ingest.samples.open_atlas", _open(tmp_path / "cells.h5ad"))
     monkeypatch.setattr("targetscore.ingest.open_atlas", _open(tmp_path / "cells.h5ad"))
     _, found = assess(doublets=False)
-    assert not passes
+    assert len(passes) == 1, "for the quality of cells"
     assert set(found.ambient["source"]) == {"sample_profile"}
     assert found.ambient_rates.empty
 

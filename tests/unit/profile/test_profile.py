@@ -151,7 +151,7 @@ def test_flagged_cells_are_groups_of_their_own_and_add_up(kit, world, tmp_path):
     counts, cells, genes = world
     calls = np.random.default_rng(2).choice([True, False, None], 60)
     scores = pd.DataFrame({"row": cells["row"], "flagged": calls})
-    pieces = list(with_doublets([cells[:25], cells[25:]], scores))
+    pieces = list(with_doublets([cells[:25], cells[25:]], scores, scores[:0]))
     words = {True: "yes", False: "no", None: "not_assessed"}
     assert [str(w) for p in pieces for w in p["doublet"]] == [words[c] for c in calls]
     whole, sums = kit.tables(cells, genes, counts, tmp_path / "a")
@@ -172,9 +172,9 @@ def test_doublet_scores_of_other_cells_are_refused(kit, world):
     _, cells, _ = world
     scores = pd.DataFrame({"row": cells["row"] + 1, "flagged": False})
     with pytest.raises(ContractError, match="not those of the cells"):
-        list(with_doublets([cells], scores))
+        list(with_doublets([cells], scores, scores[:0]))
     with pytest.raises(ContractError, match="not those of the cells"):
-        list(with_doublets([cells], scores[:0]))
+        list(with_doublets([cells], scores[:0], scores[:0]))
 
 
 def test_without_scores_nothing_is_assessed(kit, world):
