@@ -96,8 +96,8 @@ def test_coverage_by_rna_is_that_of_the_raw_matrix(b_cells, covered):
 
 @pytest.mark.parametrize("threshold", [50, 100, 200])
 def test_nearly_all_carry_the_protein_and_a_third_show_its_rna(cells, threshold):
-    b_cells = cells[cells["label"] == "B cell"]  # as published, before any limit of quality
     """The share by RNA is no estimate of the share by protein: it is a lower bound of it."""
+    b_cells = cells[cells["label"] == "B cell"]  # as published, before any limit of quality
     beside = rna_beside_protein(b_cells["rna"].to_numpy(), b_cells["CD19"].to_numpy(), threshold)
     assert beside.protein == pytest.approx(0.985, abs=0.01)
     assert beside.rna == pytest.approx(0.367, abs=0.005)

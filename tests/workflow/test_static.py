@@ -50,3 +50,10 @@ def test_no_machine_path_and_no_index_host_is_tracked(repository):
         text = path.read_text(encoding="utf-8")
         found += [f"{name}: {w}" for w in words if w in text]
     assert not found
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="tests run in one process")
+def test_groups_of_tests_stay_together(request):
+    """Else every process repeats the runs that a group shares, and nothing tells."""
+    assert request.node.nodeid.endswith("@demo")

@@ -168,9 +168,12 @@ def tumour_evidence(
 
 
 def counted_patients(sums: Sums, scoring: Scoring) -> NDArray[np.bool_]:
-    """Tell which patients have enough cells to count, shape ``(n_patients, n_genes)``."""
+    """Tell which patients have enough cells to count, shape ``(n_patients, n_genes)``.
+
+    A patient whose cells hold no UMI at all does not: nothing was looked at.
+    """
     enough = sums.units["n_cells"].to_numpy() >= scoring.min_cells_patient
-    return np.asarray(enough[:, None] & sums.measured)
+    return np.asarray(enough[:, None] & sums.measured & np.isfinite(sums.cpm))
 
 
 def observed_fraction(sums: Sums) -> Floats:

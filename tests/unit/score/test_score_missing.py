@@ -202,3 +202,13 @@ def test_cells_without_one_umi_assess_nothing(kit, score):
     assert (hepatic["verdict"], hepatic["n_groups_assessed"]) == ("not_assessed", 0)
     row = kit.one(tables.components, antigen="AAA1")
     assert row["safety_score"] == without["safety_score"]
+
+
+def test_a_patient_whose_cells_hold_no_umi_does_not_count(kit, score):
+    cells = kit.ordinary()
+    cells.add("tumour", "empty", {"AAA1": [0] * 100, "BBB2": [0] * 100}, sizes=[0] * 100)
+    tables, without = score(cells), score(kit.ordinary())
+    row = kit.one(tables.components, antigen="AAA1")
+    assert row["n_patients"] == 5
+    assert row["composite_score"] == kit.one(without.components, antigen="AAA1")["composite_score"]
+    assert not kit.one(tables.coverage, antigen="AAA1", donor="empty")["counted"]
