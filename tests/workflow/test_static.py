@@ -1,5 +1,6 @@
 """Lint, format, types and a dry run of every indication that is ready to run."""
 
+import os
 import subprocess
 import sys
 
