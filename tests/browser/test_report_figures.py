@@ -45,7 +45,7 @@ def test_a_dot_has_the_size_of_its_fraction_and_the_colour_of_its_level(fraction
         figures.dot(0.4, 12.0),
         figures.ring(0.01),
         figures.hatch(True),
-        figures.strip([(0.5, True, HOSTILE)], 0.2, HOSTILE),
+        figures.strip([figures.Share(0.5, True, HOSTILE, 0.4, 0.6)], 0.2, HOSTILE),
         figures.bar(0.3, 0.2, 0.4),
         figures.step(0.9, 0.3, 0.01),
         figures.window([(1, LEVEL, LEVEL, HOSTILE), (2, LEVEL, None, HOSTILE)], HOSTILE),
@@ -71,7 +71,8 @@ def test_marks_of_the_three_states_differ_in_shape():
 
 @given(st.lists(st.tuples(FRACTIONS, st.booleans()), max_size=60))
 def test_a_strip_shows_every_patient_in_its_place(patients):
-    root = parsed(figures.strip([(v, known, "p") for v, known in patients], 0.2, "strip"))
+    points = [figures.Share(v, known, "p", v / 2, (1 + v) / 2) for v, known in patients]
+    root = parsed(figures.strip(points, 0.2, "strip"))
     circles = root.findall("circle")
     kinds = [("bound" if not k else "low" if v < 0.2 else "pt", v) for v, k in patients]
     assert sorted((c.get("class"), float(c.get("data-value"))) for c in circles) == sorted(kinds)
@@ -80,6 +81,11 @@ def test_a_strip_shows_every_patient_in_its_place(patients):
         value = float(circle.get("data-value"))
         assert float(circle.get("cx")) == pytest.approx(8 + (width - 16) * value, abs=0.06)
         assert 0 < float(circle.get("cy")) < height
+    (reach,) = [p for p in root.findall("path") if p.get("class") == "reach"]
+    lines = re.findall(r"M(\d+) \d+H(\d+)", reach.get("d"))
+    ends = [(v / 2, (1 + v) / 2 if known else v) for v, known in patients]
+    wanted = [tuple(round(8 + (width - 16) * e) for e in pair) for pair in ends]
+    assert sorted((int(a), int(b)) for a, b in lines) == sorted(wanted)
 
 
 @given(st.floats(-1, 2))

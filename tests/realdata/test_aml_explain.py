@@ -111,7 +111,10 @@ def test_safety_is_the_product_of_the_classes(told, repository):
     total = re.search(rf"^safety {NUMBER} =", told, re.MULTILINE)[1]
     low = high = 1.0
     classes = re.findall(
-        rf"^  {NUMBER}  \w+: harm (NA|[\d.]+), gap (NA|[\d.]+) \((\w+); (.+)\)$", told, re.M
+        rf"^  {NUMBER}  \w+: harm (NA|[\d.]+), gap (NA|[\d.]+) \((\w+); (.+); "
+        r"\d+ assessed, \d+ not\)$",
+        told,
+        re.M,
     )
     assert classes
     for factor, harm, gap, _, name in classes:

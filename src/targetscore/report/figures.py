@@ -7,6 +7,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -194,14 +195,35 @@ def window(points: Sequence[tuple[int, Level, Level | None, str]], title: str) -
     ).format(far + 18 + _WINDOW_LANE, height, title, Markup("").join(parts))
 
 
-def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: str) -> Markup:
+class Share(NamedTuple):
+    """The positive fraction of one patient, 0–1, with its interval.
+
+    Attributes
+    ----------
+    fraction
+        Where the mark stands.
+    known
+        Whether it is known; else it is a lower bound, drawn hollow.
+    name
+        What the mark says.
+    lower, upper
+        Ends of the line behind the mark; None draws none.
+    """
+
+    fraction: float
+    known: bool
+    name: str
+    lower: float | None = None
+    upper: float | None = None
+
+
+def strip(points: Sequence[Share], threshold: float, title: str) -> Markup:
     """Draw one fraction per patient on an axis from 0 to 1.
 
     Parameters
     ----------
     points
-        Fraction (0–1), whether it is known (else it is a lower bound, drawn hollow) and label
-        of each patient.
+        The patients. Of a lower bound the line ends at the mark: nothing is known above it.
     threshold
         Fraction below which a known one is marked as antigen escape.
     title
@@ -215,13 +237,13 @@ def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: st
     span = _STRIP_WIDTH - 2 * _STRIP_PAD
     stacked: dict[int, int] = {}
     marks = []
-    for fraction, known, name in sorted(points):
-        place = round(fraction * 50)
+    for point in sorted(points, key=lambda p: (p.fraction, p.known, p.name)):
+        place = round(point.fraction * 50)
         level = stacked.get(place, 0)
         stacked[place] = level + 1
-        kind = "bound" if not known else "low" if fraction < threshold else "pt"
-        marks.append((fraction, level, kind, name))
-    top = max((level for _, level, _, _ in marks), default=0)
+        kind = "bound" if not point.known else "low" if point.fraction < threshold else "pt"
+        marks.append((point, level, kind))
+    top = max((level for _, level, _ in marks), default=0)
     step = min(9.0, 36.0 / top) if top else 0.0
     base = 10 + step * top
     drawn = Markup("").join(
@@ -230,18 +252,25 @@ def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: st
             "<title>{}</title></circle>"
         ).format(
             kind,
-            _STRIP_PAD + span * fraction,
+            _STRIP_PAD + span * point.fraction,
             base - step * level,
-            float(fraction),
-            name,
+            float(point.fraction),
+            point.name,
         )
-        for fraction, level, kind, name in marks
+        for point, level, kind in marks
+    )
+    lines = "".join(
+        f"M{_STRIP_PAD + span * point.lower:.0f} {base - step * level:.0f}"
+        f"H{_STRIP_PAD + span * (point.upper if point.known else point.fraction):.0f}"
+        for point, level, _ in marks
+        if point.lower is not None and point.upper is not None
     )
     cut = _STRIP_PAD + span * threshold
     return Markup(
         '<svg class="strip" viewBox="0 0 {w} {h:.0f}" role="group" aria-label="{title}">'
         '<path class="axis" d="M{pad} {y:.1f}H{end}"/>'
-        '<path class="cut" d="M{cut:.1f} 0V{y2:.1f}"/>{drawn}</svg>'
+        '<path class="cut" d="M{cut:.1f} 0V{y2:.1f}"/>'
+        '<path class="reach" d="{lines}"/>{drawn}</svg>'
     ).format(
         w=_STRIP_WIDTH,
         h=base + 10,
@@ -251,5 +280,6 @@ def strip(points: Sequence[tuple[float, bool, str]], threshold: float, title: st
         y=base + 6,
         y2=base + 9,
         cut=cut,
+        lines=lines,
         drawn=drawn,
     )

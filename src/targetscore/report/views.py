@@ -24,7 +24,7 @@ from targetscore.report.text import (
     words,
 )
 
-MAX_DETAILED = 16
+MAX_DETAILED = 14
 """Antigens with a dossier; the ranking and the downloads hold the others."""
 MAX_DRAWN = 50
 """Antigens in the dot plot of healthy tissue."""
@@ -244,6 +244,14 @@ def toxicity(table: pd.DataFrame, evidence: Sequence[Row]) -> list[dict[str, Any
     ]
 
 
+def _between(row: Row) -> str:
+    """Return the interval of a patient's fraction in words; nothing where there is none."""
+    if row["fraction_lower"] is None or row["identifiable"] is not True:
+        return ""
+    ends = (rounded(row[f"fraction_{end}"], "percent") for end in ("lower", "upper"))
+    return f"(95 % {'–'.join(ends)})"
+
+
 def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) -> dict[str, Any]:
     """Arrange coverage: one strip per antigen, one row per patient.
 
@@ -270,7 +278,7 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) ->
         below = [r for r in valued if r["fraction"] < threshold]
         below.sort(key=lambda r: (r["fraction"], r["atlas"], r["donor"]))
         points = [
-            (
+            figures.Share(
                 r["fraction"],
                 r["identifiable"] is True,
                 label(
@@ -278,8 +286,11 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) ->
                     f"({r['atlas']}):",
                     "" if r["identifiable"] is True else "lower bound",
                     rounded(r["fraction"], "percent"),
+                    _between(r),
                     f"of {r['n_cells']} diseased cells",
                 ),
+                r["fraction_lower"],
+                r["fraction_upper"],
             )
             for r in valued
         ]
@@ -293,7 +304,7 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) ->
                 ),
                 "n": len(valued),
                 "n_missing": len(own) - len(valued),
-                "n_bounds": sum(not known for _, known, _ in points),
+                "n_bounds": sum(not p.known for p in points),
                 "low": [r for r in below if r["identifiable"] is True],
                 "unsure": [r for r in below if r["identifiable"] is not True],
             }
