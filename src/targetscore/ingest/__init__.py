@@ -84,10 +84,11 @@ def ingest_atlas(
         raise AtlasError.one(location, "genes", wrong, remedy)
     _refuse_mouse(table, location)
     refuse_scaled(atlas)
+    notes = [*atlas.notes, *labelled.notes]
     summary = {
         **{k: getattr(row, k) for k in ("atlas", "kind", "version", "url", "licence", "doi")},
-        "note": " ".join(filter(None, (row.note, *map(_sentence, atlas.notes)))),
-        "reading": list(atlas.notes),
+        "note": " ".join(filter(None, (row.note, *map(_sentence, notes)))),
+        "reading": notes,
         "simulated": row.simulated,
         "counts": atlas.counts,
         "n_cells": len(atlas.cells),

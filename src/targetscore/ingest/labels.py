@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -42,12 +43,15 @@ class Labelled:
         See :class:`~targetscore.ingest.populations.Populations`.
     clones
         One summary per patient called from light chains.
+    notes
+        What labels say against each other.
     """
 
     cells: pd.DataFrame
     rejected: pd.DataFrame
     malignancy_method: str
     clones: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_labels(
@@ -146,7 +150,19 @@ def label_cells(
         counts = rejected["reason"].value_counts().to_dict()
         remedy = "look at the registry columns of this atlas; they may name the wrong columns"
         raise AtlasError.one(atlas.location, "", f"no cell is left: {counts}", remedy)
-    return Labelled(kept, rejected.reset_index(drop=True), who.method, who.clones)
+    notes = [*who.notes, *_on_both_sides(kept)]
+    return Labelled(kept, rejected.reset_index(drop=True), who.method, who.clones, notes)
+
+
+def _on_both_sides(cells: pd.DataFrame) -> Iterator[str]:
+    """Name donors who are healthy in some of their cells and patients in others."""
+    healthy = cells["population"] == "healthy"
+    both = sorted(set(cells.loc[healthy, "donor"]) & set(cells.loc[~healthy, "donor"]))
+    if both:
+        yield (
+            f"donors with cells of disease normal beside others: {listed(both)}: the normal ones "
+            "count as cells of a healthy donor"
+        )
 
 
 def _term(text: str, ontology_name: str) -> str:

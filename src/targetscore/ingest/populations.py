@@ -41,12 +41,15 @@ class Populations:
         Why a cell is unclear, where the method says so; else empty text.
     clones
         One summary per patient of the method ``light_chain``.
+    notes
+        Calls that contradict other labels, in words.
     """
 
     population: pd.Series
     method: str
     reason: pd.Series
     clones: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def lineage_terms(row: AtlasRow, registry: str) -> list[str]:
@@ -131,16 +134,36 @@ def populations(
         found = clones_of((patients & in_lineage).to_numpy())
         calls, method = found.call, "light_chain"
         reason, clones = found.reason, found.patients
+        notes = []
     else:
         calls, method = _annotated(row, table, patients, location, registry), "annotation"
         reason, clones = no_reason, []
+        notes = _contradictions(calls.isin(MALIGNANT), healthy, in_lineage if lineage else None)
     malignant = patients & calls.isin(MALIGNANT)
     normal = patients & calls.isin(NOT_MALIGNANT) & ~called
     population[malignant] = "diseased"
     population[normal & in_lineage] = "normal_counterpart"
     unclear = patients & ~malignant & ~normal & (in_lineage | calls.isin(UNCLEAR))
     population[unclear] = "malignancy_unclear"
-    return Populations(population, method, reason, clones)
+    return Populations(population, method, reason, clones, notes)
+
+
+def _contradictions(
+    malignant: pd.Series, healthy: pd.Series, in_lineage: pd.Series | None
+) -> list[str]:
+    """Say which malignant calls contradict the disease of the donor or the lineage."""
+    notes = []
+    if n := int((malignant & healthy).sum()):
+        notes.append(
+            f"{n:,} cells called malignant are of donors whose disease is normal: they count as "
+            "healthy cells"
+        )
+    if in_lineage is not None and (n := int((malignant & ~healthy & ~in_lineage).sum())):
+        notes.append(
+            f"{n:,} cells called malignant are of cell types outside the lineage of the registry "
+            "row: they count as diseased"
+        )
+    return notes
 
 
 def _annotated(

@@ -44,9 +44,10 @@ def robustness(inputs: Inputs, world: World, scores: Sequence[AntigenScore]) -> 
     """Score the panel again in every scenario.
 
     The scenarios: as configured; each atlas left out; each patient left out; each threshold
-    halved and half as large again; the dispersion of the dropout correction at 0.7, 2 and 6;
-    without the cells flagged as doublets, where there are any; with the default share of free
-    RNA and the profile of the sample's other cells, where empty droplets measured them.
+    halved and half as large again; the dispersion of the dropout correction at 0.7, 2 and 6,
+    unless configured so; without the cells flagged as doublets, where there are any; with the
+    default share of free RNA and the profile of the sample's other cells, where empty droplets
+    measured them.
     Shedding is held, as is the surface. Alert and escape fraction change what is said, not
     the composite. Whole numbers are rounded, at least 1; fractions are held at most 1. With
     ``scoring.bootstrap: 0`` there is only the score as configured.
@@ -131,6 +132,8 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
         other = replace(world, scoring=scoring, healthy=healthy)
         yield "threshold", f"{AMBIENT_THRESHOLD} × {factor:g}", other
     for phi in DISPERSIONS:
+        if phi == inputs.scoring.dropout_dispersion:
+            continue  # as configured, no other analysis
         scoring = inputs.scoring.model_copy(update={"dropout_dispersion": phi})
         tumour = tumour_of(replace(inputs, scoring=scoring))
         other = replace(world, scoring=scoring, tumour=tumour)

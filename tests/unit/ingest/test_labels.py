@@ -216,3 +216,15 @@ def test_unmapped_labels_come_with_their_cells_and_near_names(ingest, write_h5ad
     (tissue,) = found.summary["unmapped_tissues"]
     assert tissue["near"][0] == "bone marrow"
     assert set(found.cells["cell_type"]) >= {"T cell", "natural killer cell", "plasma cel"}
+
+
+def test_calls_that_contradict_other_labels_are_told(ingest, write_h5ad, obs):
+    assert ingest(write_h5ad(), **MYELOMA).summary["reading"] == []
+    obs["malignancy"] = "malignant"  # T cells too, and the healthy donor's cells
+    obs.loc["cell6", "donor_id"] = "P1"  # normal beside the tumour
+    found = ingest(write_h5ad(obs=obs), **MYELOMA)
+    healthy, outside, both = found.summary["reading"]
+    assert healthy.startswith("6 cells called malignant are of donors whose disease is normal")
+    assert outside.startswith("3 cells called malignant are of cell types outside the lineage")
+    assert both.startswith("donors with cells of disease normal beside others: P1:")
+    assert "6 cells called malignant" in found.summary["note"], "the report says it too"
