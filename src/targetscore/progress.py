@@ -12,7 +12,7 @@ from typing import TextIO
 from targetscore.errors import plain
 from targetscore.logs import logger
 
-__all__ = ["Progress", "size_text", "time_text"]
+__all__ = ["Progress", "antigens_text", "cells_text", "size_text", "time_text"]
 
 DRAW_EVERY = 0.2
 LOG_EVERY = 30.0
@@ -37,6 +37,11 @@ def time_text(seconds: float) -> str:
 def cells_text(n_cells: float) -> str:
     """Return a number of cells for people."""
     return f"{n_cells:,.0f} cells"
+
+
+def antigens_text(n_antigens: float) -> str:
+    """Return a number of antigens for people."""
+    return f"{n_antigens:.3g} antigens"
 
 
 class Progress:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from targetscore.progress import Progress, antigens_text
 from targetscore.score.composite import composite_parts, exponents, weighted_mean
 from targetscore.score.contrast import collapsed, worst_case_groups
 from targetscore.score.coverage import coverage_score, share_above_half, tenth_percentile
@@ -100,6 +101,8 @@ def composites(world: World, candidates: Sequence[Candidate], draws: Draws) -> F
     scoring = world.scoring
     weights, floor = exponents(scoring.composite_weights), scoring.part_floor
     scores = []
+    shown = Progress()
+    shown.start("resampling patients and healthy donors", len(candidates), text=antigens_text)
     for place, candidate in enumerate(candidates):
         patients = _draw_patients(world, candidate.column, draws.patients)
         parts = composite_parts(
@@ -112,6 +115,8 @@ def composites(world: World, candidates: Sequence[Candidate], draws: Draws) -> F
             candidate.shedding,
         )
         scores.append(np.broadcast_to(weighted_mean(parts, weights, floor), len(draws.patients)))
+        shown.advance(1)
+    shown.finish()
     return np.array(scores)
 
 
