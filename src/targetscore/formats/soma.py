@@ -125,12 +125,15 @@ def _experiment(location: str) -> Iterator[tuple[Any, Any]]:
     settings: dict[str, str | float] = {"soma.init_buffer_bytes": str(_BUFFER_BYTES)}
     if location.startswith("s3://cellxgene-census-public-us-west-2/"):
         settings |= {"vfs.s3.region": "us-west-2", "vfs.s3.no_sign_request": "true"}
-    if "://" not in location and not Path(location).is_dir():
-        remedy = "give the folder of the experiment"
-        raise AtlasError.one(location, "", "there is no such folder", remedy)
+    uri = location
+    if "://" not in location:
+        if not Path(location).is_dir():
+            remedy = "give the folder of the experiment"
+            raise AtlasError.one(location, "", "there is no such folder", remedy)
+        uri = str(Path(location).resolve())  # TileDB remembers the folder it was started in
     try:
         opened: Any = tiledbsoma.open(
-            location, context=tiledbsoma.SOMATileDBContext(tiledb_config=settings)
+            uri, context=tiledbsoma.SOMATileDBContext(tiledb_config=settings)
         )
     except (tiledbsoma.SOMAError, OSError, RuntimeError, TypeError, ValueError) as error:
         wrong = f"cannot be opened as a TileDB-SOMA store ({error})"

@@ -145,7 +145,7 @@ def test_urls(url: str, expected: World) -> None:
         ("simulate:myeloma?doublets=1.5", "line 2, doublets", "less than or equal to 1"),
         ("simulate:myeloma?compartments=solid", "line 2, compartments", "'marrow' must be"),
         ("simulate:myeloma?compartments=marrow,sking", "line 2, compartments.1", "'skin'"),
-        ("simulate:myeloma?donor_effect=inf", "line 2, donor_effect", "less than or equal to 2"),
+        ("simulate:myeloma?donor_effect=inf", "line 2, donor_effect", "finite number"),
     ],
 )
 def test_bad_urls_say_where_and_what_to_do(url: str, place: str, hint: str) -> None:
