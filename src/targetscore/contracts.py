@@ -6,8 +6,8 @@ table that breaks its contract, and a test holds every file of a run against it.
 
 from __future__ import annotations
 
-from targetscore.cell_contracts import CONTAMINATION, QUALITY, REMOVED
 from targetscore.contract import Column, Contract, amount, choice, count, fraction, number, text
+from targetscore.contracts_cells import CONTAMINATION, QUALITY, REMOVED
 from targetscore.contracts_levels import LEVELS, REFERENCE_LEVELS
 
 POPULATIONS = ("diseased", "normal_counterpart", "microenvironment", "healthy")

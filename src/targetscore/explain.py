@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from targetscore.cell_contracts import CONTAMINATION
 from targetscore.config import Indication, Scoring
 from targetscore.contracts import (
     COMPONENTS,
@@ -23,6 +22,7 @@ from targetscore.contracts import (
     SHEDDING,
     TOXICITY,
 )
+from targetscore.contracts_cells import CONTAMINATION
 from targetscore.errors import ConfigError, listed, plain
 from targetscore.genes import GeneTable
 from targetscore.io import read_table
@@ -346,7 +346,7 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
                 f"{_number(row['patients_fraction_expressing'])}, no more than "
                 f"{_number(row['patients_fraction_expressing_upper'])}, "
                 f"{_number(row['patients_mean_cpm'], 1)} CPM, "
-                f"{row['patients_n_cells']:g} cells of {row['patients_n_donors']:g} patients"
+                f"{row['patients_n_cells']:.0f} cells of {row['patients_n_donors']:.0f} patients"
             )
     yield from _caveat(_HEALTHY_CAVEAT)
     unseen = evidence[evidence["suspension"] == "none"]

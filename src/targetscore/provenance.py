@@ -11,8 +11,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent
 _GROUND = (
-    "cell_contracts",
     "contracts",
+    "contracts_cells",
     "contracts_levels",
     "errors",
     "genes",

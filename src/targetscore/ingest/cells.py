@@ -11,8 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from targetscore.cell_contracts import REMOVED
 from targetscore.config import Ingesting
+from targetscore.contracts_cells import REMOVED
 from targetscore.errors import AtlasError
 from targetscore.ingest.contamination import NONE, NOT_ASSESSED, Programme, ProgrammeSums
 from targetscore.ingest.quality import REASONS, CellSums, details, filters_of, outliers

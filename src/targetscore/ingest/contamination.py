@@ -19,8 +19,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from targetscore import ontology
-from targetscore.cell_contracts import CONTAMINATION
 from targetscore.config import read_tsv
+from targetscore.contracts_cells import CONTAMINATION
 from targetscore.errors import KnowledgeError, Problem, listed, plain, raise_all
 from targetscore.genes import GeneTable
 from targetscore.ingest.ambient import SHARE_UPPER, ambient_rate
