@@ -122,7 +122,7 @@ def test_demo_says_how_sure_its_ranking_is(demo_run):
         "atlas_left_out": 1,
         "patient_left_out": 8,
         "threshold": 24,
-        "dropout_dispersion": 3,
+        "dropout_dispersion": 2,
         "doublets_left_out": 1,
     }
     assert len(scenarios) == 8 * sum(n.values())
