@@ -23,9 +23,10 @@ run: $(READY)
 check: $(READY)
 	$(BIN)/targetscore check
 
+# After the crash of a process pytest-xdist 3.8 waits for ever unless restarts are off.
 test: $(READY)
 	workflow/install_chromium.sh
-	$(BIN)/pytest -n $(CORES) --dist loadgroup
+	$(BIN)/pytest -n $(CORES) --dist loadgroup --max-worker-restart=0
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/snakefmt --check Snakefile workflow

@@ -33,6 +33,9 @@ _PRESENCE = "feature_dataset_presence_matrix"
 _BUFFER_BYTES = 1 << 25
 _PEEK_CELLS = 100
 _FIRST_CELLS, _MOST_CELLS = 512, 16_384
+# Since TileDB 2.28 a finished read may leave a thread of its tile merge at work on memory already
+# freed, which aborted one job in a hundred (TileDB pull request 5723); 0 merges without threads.
+_NO_PARALLEL_MERGE = {"sm.query.sparse_global_order.preprocess_tile_merge": "0"}
 
 
 def open_soma(row: AtlasRow, location: str) -> OpenAtlas:
@@ -123,6 +126,7 @@ def _experiment(location: str) -> Iterator[tuple[Any, Any]]:
         wrong = f"cannot be read without the package tiledbsoma ({error})"
         raise AtlasError.one(location, "", wrong, remedy) from error
     settings: dict[str, str | float] = {"soma.init_buffer_bytes": str(_BUFFER_BYTES)}
+    settings |= _NO_PARALLEL_MERGE
     if location.startswith("s3://cellxgene-census-public-us-west-2/"):
         settings |= {"vfs.s3.region": "us-west-2", "vfs.s3.no_sign_request": "true"}
     uri = location

@@ -10,13 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
+import tiledbsoma
+import tiledbsoma.io as soma_io
 
 from targetscore.config.stores import parse_store
 from targetscore.errors import AtlasError, MatrixError
 from targetscore.formats import OpenAtlas, base, open_atlas, soma
-
-tiledbsoma = pytest.importorskip("tiledbsoma", reason="the extra census is not installed")
-soma_io = pytest.importorskip("tiledbsoma.io")
 
 N_CELLS, N_GENES = 60, 30
 RELEASE = "2025-11-08"
@@ -243,6 +242,13 @@ def test_a_store_whose_pieces_are_gone(tmp_path, opened, dense, labels):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AtlasError, match="s"):
         whole(opened(tmp_path / "s"))
+
+
+def test_a_read_leaves_no_thread_at_work(plain_store):
+    """The parallel merge of TileDB aborts processes at random: see ``_NO_PARALLEL_MERGE``."""
+    with soma._experiment(str(plain_store)) as (experiment, _):
+        settings = experiment.ms["RNA"].X["raw"].context.tiledb_config
+    assert settings["sm.query.sparse_global_order.preprocess_tile_merge"] == "0"
 
 
 def test_without_the_extra(opened, plain_store, monkeypatch):

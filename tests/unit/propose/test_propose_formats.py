@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import tiledbsoma.io as soma_io
 
 from targetscore.config import load_registry
 from targetscore.errors import AtlasError
@@ -76,7 +77,6 @@ def test_loom(bring, tmp_path, counts, obs):
 
 
 def test_tiledb_soma(bring, tmp_path, monkeypatch, counts, obs):
-    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
     genes = [f"ENSG{i:011d}" for i in range(counts.shape[1])]
     data = ad.AnnData(
         sp.csr_matrix(counts.astype(np.float32)),
