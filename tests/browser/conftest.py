@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 
 from targetscore import contracts
 from targetscore.config.models import Indication, Scoring
@@ -144,7 +145,6 @@ def hostile_texts():
 @pytest.fixture(scope="session")
 def chromium():
     """Start the system's Chromium once."""
-    playwright = pytest.importorskip("playwright.sync_api")
     path = (
         os.environ.get("TARGETSCORE_CHROMIUM")
         or shutil.which("chromium")
@@ -152,7 +152,7 @@ def chromium():
     )
     if not path:
         pytest.skip("no Chromium: install it or set TARGETSCORE_CHROMIUM")
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=path,
             args=[f"--disable-{what}" for what in QUIET] + ["--no-sandbox", "--no-first-run"],

@@ -3,7 +3,9 @@
 import re
 from io import BytesIO
 
+import pypdf
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from targetscore import io
 from targetscore.report import IndexEntry, render_index, render_report
@@ -62,22 +64,20 @@ def test_hostile_text_is_shown_as_text(opened, address, hostile_texts):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_no_violation(opened, address, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = opened(address, color_scheme=scheme, viewport={"width": width, "height": 900})
     unfold(page)
-    result = axe.Axe().run(page)
+    result = Axe().run(page)
     assert result.response["passes"]
     found = [(v["id"], v["nodes"][0]["html"][:200]) for v in result.response["violations"]]
     assert found == []
 
 
 def test_the_index_is_accessible_and_offline(opened, data, tmp_path):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     path = tmp_path / "index.html"
     entry = IndexEntry("demo_disease", data.indication.title, data.ranking)
     path.write_text(render_index([entry]), encoding="utf-8")
     page = opened(path.as_uri())
-    assert [v["id"] for v in axe.Axe().run(page).response["violations"]] == []
+    assert [v["id"] for v in Axe().run(page).response["violations"]] == []
     assert page.requests == [path.as_uri()]
     assert page.locator(".banner").inner_text() == BANNER
 
@@ -170,7 +170,6 @@ def test_a_narrow_page_never_scrolls_sideways(opened, address, width):
 
 
 def printed(page):
-    pypdf = pytest.importorskip("pypdf")
     content = page.pdf(prefer_css_page_size=True, print_background=True)
     return [p.extract_text() for p in pypdf.PdfReader(BytesIO(content)).pages]
 

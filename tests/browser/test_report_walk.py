@@ -3,6 +3,7 @@
 import re
 from io import BytesIO
 
+import pypdf
 import pytest
 
 from targetscore.report import render_report
@@ -137,7 +138,6 @@ def test_on_a_phone_names_stay_while_the_table_moves(opened, address):
 
 
 def pages_of(page):
-    pypdf = pytest.importorskip("pypdf")
     content = page.pdf(prefer_css_page_size=True, print_background=True)
     return pypdf.PdfReader(BytesIO(content)).pages
 

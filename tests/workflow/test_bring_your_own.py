@@ -1,6 +1,7 @@
 """README's "Add a tumour type", walked through as it is written, with real files."""
 
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -112,7 +113,6 @@ def test_without_a_word_everything_missing_is_listed_and_nothing_written(mine):
 
 def test_a_person_at_a_terminal_is_asked(mine):
     """The same file, with answers typed at a real terminal."""
-    pty = pytest.importorskip("pty")
     leader, follower = pty.openpty()
     answers = ["CC BY 4.0", "1", "=donor 1", "=blood", "normal", "=normal", "", "", "y"]
     os.write(leader, "".join(f"{a}\n" for a in answers).encode())
