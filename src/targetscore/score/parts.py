@@ -165,7 +165,7 @@ def _missing(
         reasons.append("not measured in the diseased atlases")
     elif summary is None:
         fewest = world.scoring.min_cells_patient
-        reasons.append(f"no patient with at least {fewest} diseased cells")
+        reasons.append(f"no patient with at least {fewest} diseased cells that hold any UMI")
     if gene.gene_id in world.selection:
         reasons.append(f"selection_bias: {world.selection[gene.gene_id]}")
     if not in_healthy:

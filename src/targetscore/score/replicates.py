@@ -102,7 +102,7 @@ def composites(world: World, candidates: Sequence[Candidate], draws: Draws) -> F
     weights, floor = exponents(scoring.composite_weights), scoring.part_floor
     scores = []
     shown = Progress()
-    shown.start("resampling patients and healthy donors", len(candidates), text=antigens_text)
+    shown.start("scoring replicates of patients and donors", len(candidates), text=antigens_text)
     for place, candidate in enumerate(candidates):
         patients = _draw_patients(world, candidate.column, draws.patients)
         parts = composite_parts(

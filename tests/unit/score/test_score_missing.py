@@ -110,7 +110,8 @@ def test_nothing_known_of_shedding_is_scored_and_flagged(kit, score):
 def test_no_patient_with_enough_cells(kit, score):
     tables = score(kit.ordinary(), min_cells_patient=101)
     status, reason = status_of(kit, tables, "AAA1")
-    assert (status, reason) == ("incomplete", "no patient with at least 101 diseased cells")
+    wrong = "no patient with at least 101 diseased cells that hold any UMI"
+    assert (status, reason) == ("incomplete", wrong)
     assert kit.one(tables.components, antigen="AAA1")["n_patients"] == 0
     assert len(tables.coverage) == 10, "patients are listed although they do not count"
     assert not tables.coverage["counted"].any()
