@@ -35,6 +35,7 @@ INTERVAL_CAVEATS = (
 SCENARIOS = (
     "as_configured",
     "atlas_left_out",
+    "reference_left_out",
     "patient_left_out",
     "threshold",
     "dropout_dispersion",

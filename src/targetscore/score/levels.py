@@ -10,7 +10,7 @@ back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,12 @@ class References:
     settings: Levels = field(default_factory=Levels)
     levels: pd.DataFrame = field(default_factory=lambda: _no_levels())
     measured: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def without(self, reference: str) -> References:
+        """Leave one reference out."""
+        levels = self.levels[self.levels["reference"] != reference].reset_index(drop=True)
+        measured = {name: genes for name, genes in self.measured.items() if name != reference}
+        return replace(self, levels=levels, measured=measured)
 
 
 def read_references(paths: Mapping[str, str], genes: Iterable[str], settings: Levels) -> References:

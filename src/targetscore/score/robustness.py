@@ -16,6 +16,7 @@ from targetscore.score.composite import ranks
 from targetscore.score.draws import Draws
 from targetscore.score.healthy import judged, measured
 from targetscore.score.inputs import Inputs, healthy_of, tumour_of, world_of
+from targetscore.score.levels import credit
 from targetscore.score.parts import World, parts_of
 from targetscore.score.replicates import composites
 from targetscore.score.tumour import counted_patients
@@ -43,11 +44,11 @@ Outcome = tuple[float | None, str | None]
 def robustness(inputs: Inputs, world: World, scores: Sequence[AntigenScore]) -> pd.DataFrame:
     """Score the panel again in every scenario.
 
-    The scenarios: as configured; each atlas left out; each patient left out; each threshold
-    halved and half as large again; the dispersion of the dropout correction at 0.7, 2 and 6,
-    unless configured so; without the cells flagged as doublets, where there are any; with the
-    default share of free RNA and the profile of the sample's other cells, where empty droplets
-    measured them.
+    The scenarios: as configured; each atlas, each aggregated reference and each patient left
+    out; each threshold halved and half as large again; the dispersion of the dropout correction
+    at 0.7, 2 and 6, unless configured so; without the cells flagged as doublets, where there are
+    any; with the default share of free RNA and the profile of the sample's other cells, where
+    empty droplets measured them.
     Shedding is held, as is the surface. Alert and escape fraction change what is said, not
     the composite. Whole numbers are rounded, at least 1; fractions are held at most 1. With
     ``scoring.bootstrap: 0`` there is only the score as configured.
@@ -105,6 +106,9 @@ def _worlds(inputs: Inputs, world: World) -> Iterator[tuple[str, str, World | st
         rest = _without_atlas(inputs, atlas)
         left = rest if isinstance(rest, str) else world_of(rest)
         yield "atlas_left_out", f"without {atlas}", left
+    for reference in sorted(inputs.references.measured):
+        levels = credit(inputs.references.without(reference), world.rows)
+        yield "reference_left_out", f"without {reference}", replace(world, levels=levels)
     for name in TIER_THRESHOLDS:
         for factor in FACTORS:
             tiers = {

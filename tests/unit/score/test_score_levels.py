@@ -82,7 +82,7 @@ def levelled(kit, tmp_path):
     """Score a world with references; hepatocytes are not looked at unless it has them."""
     usual = usual_cells(kit).write(tmp_path / "usual")
 
-    def run(*references, cells=None, panel=("AAA1",), **more):
+    def run(*references, cells=None, panel=("AAA1",), scoring=QUICK, **more):
         paths = {f"ref{i}": write(tmp_path, f"ref{i}", r) for i, r in enumerate(references)}
         knowledge = kit.knowledge(**more.pop("tables", {}))
         return score_indication(
@@ -90,7 +90,7 @@ def levelled(kit, tmp_path):
             usual if cells is None else cells.write(tmp_path / "world"),
             knowledge,
             kit.genes(),
-            QUICK,
+            scoring,
             paths,
             Levels(),
         )
@@ -186,6 +186,21 @@ def test_tolerated_lineages_cost_nothing(levelled):
         [rna(900.0, PLASMA, "UBERON:0002371")], tolerated={"cell_types": ["plasma cell"]}
     )
     assert tables.levels["counts_not"].tolist() == ["tolerated lineage"]
+
+
+def test_each_reference_left_out_is_the_score_without_it(levelled):
+    """The second costs more in the same class, so the first changes nothing."""
+    resampled = QUICK.model_copy(update={"bootstrap": 2})
+    first, second = [rna(10.0)], [rna(500.0)]
+    tables = levelled(first, second, scoring=resampled)
+    left = tables.robustness[tables.robustness["kind"] == "reference_left_out"]
+    found = left.set_index("scenario")["composite_score"].to_dict()
+    assert found == {
+        "without ref0": levelled(second).components["composite_score"].iloc[0],
+        "without ref1": levelled(first).components["composite_score"].iloc[0],
+    }
+    assert found["without ref1"] > found["without ref0"]
+    assert found["without ref0"] == tables.components["composite_score"].iloc[0]
 
 
 def test_a_gene_that_a_reference_lacks_is_not_measured(levelled):
