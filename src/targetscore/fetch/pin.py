@@ -69,7 +69,8 @@ def pin_registries(
     Raises
     ------
     RegistryError
-        If a registry cannot be read or an atlas has no row; nothing is changed then.
+        If a registry cannot be read or an atlas has no row; nothing is changed then. If one
+        cannot be written.
     """
     rows = load_registry(paths)
     unknown = sorted(set(atlases) - set(rows))
@@ -95,7 +96,11 @@ def pin_registries(
         changed.add(path)
         lines += [f"{path}: {name}", *_diff(row, found)]
     for path in sorted(changed):
-        write_text(texts[path], path)
+        try:
+            write_text(texts[path], path)
+        except OSError as error:
+            wrong = f"cannot be written ({plain(error)})"
+            raise RegistryError.one(path, "", wrong, "check permissions") from error
     lines += [f"{reason}: {listed(names, 60)}" for reason, names in sorted(nothing.items())]
     return Pinning("\n".join(lines), tuple(problems))
 

@@ -161,11 +161,16 @@ def store_of(row: AtlasRow, registry_file: str) -> Store | None:
     Raises
     ------
     RegistryError
-        If a variable in the URL is not set.
+        If a variable in the URL is not set, or what it holds makes no URL of a store.
     """
     if not is_store(row.url):
         return None
-    return parse_store(expand(row.url, registry_file, f"atlas {row.atlas}, url"))
+    place = f"atlas {row.atlas}, url"
+    try:
+        return parse_store(expand(row.url, registry_file, place))
+    except ValueError as error:  # the row itself was checked, before its variables were known
+        wrong = f"'{plain(row.url)}' with its variables is no store ({plain(error)})"
+        raise RegistryError.one(registry_file, place, wrong, "set other variables") from error
 
 
 def elsewhere(row: AtlasRow, registry_file: str) -> bool:

@@ -5,6 +5,7 @@ Archives in it (GEO ships one per sample) are unpacked too, each into a folder o
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tarfile
@@ -21,6 +22,9 @@ MOST_GROWTH = 200
 
 SLACK = 1 << 26
 """Bytes that any archive may unpack to."""
+
+_CUT_SHORT = (EOFError, zlib.error, lzma.LZMAError)
+"""What decompressors raise, beside an OSError without a number."""
 
 
 class _Refused(tarfile.FilterError):
@@ -96,7 +100,7 @@ def unpack(source: Source, folder: Path, sha256: str) -> None:
             "look at it with 'tar -tvf'; if you trust it, unpack it by hand and give the folder"
         )
         raise source.error(wrong, remedy) from error
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, *_CUT_SHORT, ValueError) as error:
         raise _damaged(source, error) from error
     except OSError as error:
         # Decompressors raise an OSError too, without the number a system call would give.
@@ -125,7 +129,7 @@ def _unpack_inner(source: Source, growing: Path, allowed: _Allowed) -> None:
             raise source.error(wrong, "unpack it by hand and give the folder")
         try:
             _extract(path, target, allowed)
-        except (tarfile.ReadError, EOFError, zlib.error) as error:
+        except (tarfile.ReadError, *_CUT_SHORT) as error:
             raise _damaged(source, f"'{shown}' in it: {error}") from error
         path.unlink()
 
@@ -139,5 +143,5 @@ def _unpacked_size(path: Path) -> int | None:
     try:
         with tarfile.open(path) as archive:
             return sum(member.size for member in archive)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError):
+    except (tarfile.TarError, OSError, *_CUT_SHORT, ValueError):
         return None

@@ -48,6 +48,7 @@ class Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = 30  # of a client that neither asks nor reads
 
     def do_GET(self) -> None:
         script: Server = self.server.script  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -373,15 +374,19 @@ def test_absolute_member_stays_inside(fetch, tmp_path):
     assert [p for p in place.rglob("*") if p.is_file()] == [place / str(tmp_path)[1:] / "evil"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "no tar", "no member", "only folders"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "flipped xz", "no tar", "no member", "only folders"]
+)
 def test_damaged_archive_is_refused(fetch, tmp_path, damage):
     noise = bytes(range(256)) * 800
     whole = tar([("a", noise), ("b", noise[::-1])])
+    xz = tar([("a", np.random.default_rng(0).bytes(200_000))], "w:xz")
     folder = tarfile.TarInfo()
     folder.type = tarfile.DIRTYPE
     content = {
         "cut": whole[: len(whole) // 2],
         "flipped": whole[:-6] + b"\x00\x00" + whole[-4:],
+        "flipped xz": xz[: len(xz) // 2] + b"\xff" * 40 + xz[len(xz) // 2 + 40 :],
         "no tar": b"no archive at all",
         "no member": tar([]),
         "only folders": tar([("folder", folder)]),

@@ -65,3 +65,6 @@ def test_variable_in_a_store_url(soma, store, tools, fetch_row, monkeypatch):
     monkeypatch.setenv("STORES", str(store.parent))
     assert fetch_row(row).location == str(store)
     assert fetch_row(row).files[0].url == "soma:${STORES}/experiment"
+    monkeypatch.setenv("STORES", "/my stores")
+    (problem,) = verify_local(row, tools.registry)
+    assert "with its variables is no store (one store per row" in problem.wrong
