@@ -50,7 +50,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        where = f"{self.file}: {self.place}" if self.place else self.file
+        where = ": ".join(plain(part, 1000) for part in (self.file, self.place) if part)
         return f"{where}: {self.wrong}\n    → {self.remedy}"
 
 

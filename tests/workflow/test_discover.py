@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 import yaml
 
+from hostile.good import labels
 from targetscore.cli import main
 from targetscore.config import load_registry, read_yaml
 
@@ -69,21 +70,8 @@ def discover() -> Iterator[Callable[[bytes], tuple[str, Callable[[], None]]]]:
 
 def marrow(path: Path) -> bytes:
     n = 120
-    half = np.arange(n) % 2 == 1
-    donors = np.repeat(["P1", "P2", "P3", "H1", "H2", "H3"], n // 6)
-    patient = np.char.startswith(donors, "P")
-    obs = pd.DataFrame(
-        {
-            "donor_id": donors,
-            "cell_type": np.where(half, "plasma cell", "T cell"),
-            "tissue": "bone marrow",
-            "disease": np.where(patient, "plasma cell myeloma", "normal"),
-            "malignancy": np.where(patient & half, "malignant", "normal"),
-        },
-        index=[f"cell{i}" for i in range(n)],
-    )
     counts = np.random.default_rng(0).poisson(200, (n, len(GENES))).astype(np.float32)
-    ad.AnnData(sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=GENES)).write_h5ad(path)
+    ad.AnnData(sp.csr_matrix(counts), obs=labels(n), var=pd.DataFrame(index=GENES)).write_h5ad(path)
     return path.read_bytes()
 
 

@@ -2,6 +2,7 @@
 
 from targetscore.config import AtlasRow
 from targetscore.contracts import REFERENCE_LEVELS
+from targetscore.errors import plain
 from targetscore.fetch import from_manifest
 from targetscore.genes import load_genes
 from targetscore.ingest.references import ingest_reference
@@ -21,4 +22,4 @@ with log_to(snakemake.log[0]) as logger:
     counts = f"{said['n_levels']:,} levels of {said['n_genes']:,} genes"
     logger.info("%s: %s under %s labels", row.atlas, counts, said["n_labels_used"])
     for label in said["unmapped_labels"]:
-        logger.info("%s: label without a term, not used: %s", row.atlas, label)
+        logger.info("%s: label without a term, not used: %s", row.atlas, plain(label))

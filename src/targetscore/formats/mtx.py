@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from targetscore.errors import MatrixError
+from targetscore.errors import MatrixError, plain
 from targetscore.formats.base import BLOCK_VALUES, as_counts, row_ranges
 
 __all__ = ["mtx_blocks", "mtx_peek", "mtx_shape"]
@@ -45,7 +45,7 @@ def _header(path: Path) -> tuple[int, tuple[int, int, int]]:
             genes, cells, values = (int(v) for v in line.split())
     except (OSError, EOFError, ValueError) as error:
         raise MatrixError.one(
-            path, "", f"is not a matrix-market file ({error})", "fetch it again"
+            path, "", f"is not a matrix-market file ({plain(error)})", "fetch it again"
         ) from error
     return n_lines, (genes, cells, values)
 
@@ -71,7 +71,7 @@ def _triplets(path: Path, rows: int = BLOCK_VALUES) -> Iterator[pd.DataFrame]:
                 return
     except (OSError, EOFError, ValueError) as error:
         raise MatrixError.one(
-            path, f"after value {seen:,}", f"cannot be read ({error})", "fetch it again"
+            path, f"after value {seen:,}", f"cannot be read ({plain(error)})", "fetch it again"
         ) from error
     if seen != n_values:
         wrong = f"holds {seen:,} values, its header says {n_values:,}"

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from targetscore.errors import AtlasError, Problem, listed, plain, raise_all
 
-__all__ = ["Genes", "Sample", "find_samples", "shared_genes"]
+__all__ = ["Genes", "Sample", "find_samples", "shared_genes", "unread"]
 
 _MATRIX = re.compile(r"^(?P<prefix>.*?)(?:matrix|counts)\.mtx(?:\.gz)?$")
 _MATRICES, _BARCODES = ("matrix.mtx", "counts.mtx"), ("barcodes.tsv",)
 _FEATURES = ("features.tsv", "genes.tsv")
+_ON_Y = "_PAR_Y"
+_VERSION = re.compile(rf"\.\d+(?=({_ON_Y})?$)")
 _ACCESSION = re.compile(r"^GSM\d+[._-]?")
 _GENERIC = frozenset(
     {
@@ -113,6 +115,17 @@ def find_samples(folder: Path) -> list[Sample]:
     return [samples[name] for name in sorted(samples)]
 
 
+def unread(folder: Path, samples: Sequence[Sample]) -> str:
+    """Say which matrices of a folder are left out because it is a sample itself; else empty."""
+    if samples[0].name:
+        return ""
+    left = [place.relative_to(folder) / prefix for place, prefix in _places(folder)]
+    left = [path for path in left if path != Path()]
+    if not left:
+        return ""
+    return f"the folder is one sample itself, {len(left)} more in it were not read: {listed(left)}"
+
+
 def _places(folder: Path) -> list[tuple[Path, str]]:
     """Return folder and file-name prefix of every matrix below a folder."""
     found = set()
@@ -139,7 +152,7 @@ def _file(folder: Path, prefix: str, names: tuple[str, ...]) -> Path:
         if path.is_file():
             return path
     found = listed(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else "no folder"
-    wanted = " or ".join(f"{prefix}{n}[.gz]" for n in names)
+    wanted = " or ".join(f"{plain(prefix)}{n}[.gz]" for n in names)
     raise AtlasError.one(
         folder, "", f"has no {wanted} (found: {found})", "give the folder with the three 10x files"
     )
@@ -149,8 +162,9 @@ def shared_genes(tables: Sequence[pd.DataFrame], location: str) -> Genes:
     """Return the genes that all gene tables hold, in the order of the first.
 
     They are matched by Ensembl id (without version) if all tables give them, else by symbol;
-    an identifier that stands twice in a table matches nothing. With a single table all genes
-    are kept as they are.
+    an identifier that stands twice in a table matches nothing. The copy of a gene on Y
+    (``_PAR_Y``) is a row of its own: a gene that only some tables hold twice is left out, for
+    its counts could not be compared. With a single table all genes are kept as they are.
 
     Parameters
     ----------
@@ -171,7 +185,9 @@ def shared_genes(tables: Sequence[pd.DataFrame], location: str) -> Genes:
         return Genes(list(genes["id"]), list(genes["symbol"]), [kept], "")
     by_id = all(t.loc[t["is_gene"], "id"].str.startswith("ENSG").all() for t in tables)
     keys = [_keys(table, "id" if by_id else "symbol") for table in tables]
-    common = [key for key in keys[0].index if all(key in other.index for other in keys[1:])]
+    in_all = [key for key in keys[0].index if all(key in other.index for other in keys[1:])]
+    on_y = {key for table in keys for key in table.index if key.endswith(_ON_Y)} - {*in_all}
+    common = [key for key in in_all if f"{key}{_ON_Y}" not in on_y]
     how = "Ensembl id" if by_id else "symbol"
     if not common:
         wrong = f"the {len(tables)} gene tables of its samples share no {how}"
@@ -192,6 +208,6 @@ def _keys(table: pd.DataFrame, column: str) -> pd.Series:
     """Return the row of each identifier that stands in a table once."""
     genes = table.loc[table["is_gene"], column]
     if column == "id":
-        genes = genes.str.partition(".")[0]
+        genes = genes.str.replace(_VERSION, "", regex=True)
     rows = pd.Series(np.flatnonzero(table["is_gene"]), index=genes.to_numpy())
     return rows[~rows.index.duplicated(keep=False) & (rows.index != "")]

@@ -209,7 +209,7 @@ def _measured_everywhere(
     table = presence.read((used.to_numpy(np.int64),)).tables().concat()
     present = table["soma_dim_1"].to_numpy()[table["soma_data"].to_numpy().astype(bool)]
     n_in = pd.Series(present).value_counts().reindex(genes["soma_joinid"], fill_value=0)
-    return np.flatnonzero(n_in.to_numpy() == len(used))
+    return np.flatnonzero(n_in.to_numpy() == cells["dataset_id"].nunique())
 
 
 def _entries(

@@ -11,10 +11,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from targetscore.config.models import AtlasRow
-from targetscore.errors import AtlasError, Problem, raise_all
+from targetscore.errors import AtlasError, Problem, plain, raise_all
 from targetscore.formats.base import Names, OpenAtlas, stream_rows
 from targetscore.formats.mtx import mtx_blocks, mtx_peek, mtx_shape
-from targetscore.formats.mtx_samples import Sample, find_samples, shared_genes
+from targetscore.formats.mtx_samples import Sample, find_samples, shared_genes, unread
 
 GENE_TYPES = frozenset({"Gene Expression", ""})
 """Feature types that are genes; files of early versions name none."""
@@ -64,7 +64,7 @@ def open_tenx_mtx(row: AtlasRow, location: str) -> OpenAtlas:
         read_names=lambda: names,
         rows=lambda start, stop: stream_rows(_blocks(parts, start, stop), start, stop),
         peek=lambda: _peek(samples),
-        notes=(genes.note,) if genes.note else (),
+        notes=tuple(filter(None, (genes.note, unread(Path(location), samples)))),
     )
 
 
@@ -72,7 +72,9 @@ def _table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
     except (OSError, EOFError, ValueError) as error:
-        raise AtlasError.one(path, "", f"cannot be read ({error})", "fetch it again") from error
+        raise AtlasError.one(
+            path, "", f"cannot be read ({plain(error)})", "fetch it again"
+        ) from error
 
 
 def _features(path: Path) -> pd.DataFrame:

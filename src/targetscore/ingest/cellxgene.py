@@ -16,9 +16,10 @@ from targetscore.ingest.columns import by_value
 
 __all__ = ["refuse_other_species", "unusable"]
 
-_HUMAN = frozenset({"ncbitaxon:9606", "homo sapiens", "human", "h. sapiens", ""})
+_HUMAN = frozenset({"ncbitaxon:9606", "homo sapiens", "homo_sapiens", "human", "h. sapiens", ""})
 _ORGANISM = ("organism_ontology_term_id", "organism", "species", "Species")
 _CULTURED = (" (organoid)", " (cell culture)")
+_NO_TISSUE = frozenset({"organoid", "cell culture", "primary cell culture", "cell line"})
 _PERTURBED = ("genetic_perturbation_strategy", "perturbation_types")
 _AS_IT_WAS = frozenset({"no perturbations", "control", "na", "none", "nan", ""})
 
@@ -70,7 +71,12 @@ def unusable(
         yield found[0], "other_organism", found[1]
     if "tissue_type" in table.columns:
         kind = _texts(table, "tissue_type")
-        yield ~kind.str.casefold().isin(["tissue", ""]), "not_tissue", kind
+        folded = kind.str.casefold()
+        # Elsewhere the column may say tumour or normal: what is unknown counts as no tissue only
+        # under the schema.
+        of_schema = "tissue_ontology_term_id" in table.columns
+        odd = ~folded.isin(["tissue", ""]) if of_schema else folded.isin(_NO_TISSUE)
+        yield odd, "not_tissue", kind
     tissue = labels["tissue"].astype(str)
     yield tissue.str.casefold().str.endswith(_CULTURED), "not_tissue", tissue
     for column in _PERTURBED:

@@ -185,7 +185,7 @@ def _map_cell_types(values: pd.Series, row: AtlasRow) -> pd.Series:
                 problems.append(
                     Problem(
                         row.label_map,
-                        record["label"],
+                        plain(record["label"]),
                         f"'{plain(record[column])}' is no Cell Ontology term",
                         f"names that look alike: {near}",
                     )

@@ -147,7 +147,8 @@ def read_label_map(row: AtlasRow, registry: str) -> LabelMap:
         for column, name in (("tissue_id", "UBERON"), ("cell_type_id", "CL")):
             if record[column] and not ontology.is_term(record[column], name):
                 wrong = f"'{plain(record[column])}' is no current term of {name}"
-                remedy = f"names that look alike: {listed(ontology.suggest(record[column], name))}"
+                near = listed(ontology.suggest(record[column], name)) or "none"
+                remedy = f"names that look alike: {near}"
                 problems.append(Problem(row.label_map, plain(record["label"]), wrong, remedy))
         first, *rest = (_folded(part) for part in record["label"].split(" / "))
         key = " / ".join([first, *rest])

@@ -25,7 +25,7 @@ HEADERS = "*"
 
 _GENE_IDS = ("ensembl_gene_id", "ensembl", "gene_id", "geneid", "gene", "name")
 _GENE_SYMBOLS = ("gene name", "gene_name", "symbol", "gene_symbol", "description", "gene")
-_BROKEN = (OSError, EOFError, UnicodeError, zlib.error, zipfile.BadZipFile, ValueError)
+_BROKEN = (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile)
 _MISSING = ["", "NA", "N/A", "nan", "NaN"]
 
 
@@ -225,14 +225,16 @@ def _stripped(values: pd.Series) -> pd.Series:
 
 
 def _numbers(path: str, values: pd.DataFrame) -> NDArray[np.float64]:
-    """Return values as numbers; text, infinite and negative ones are refused by column."""
+    """Return values as numbers; what is no number, infinite or negative is refused by column."""
     problems = []
     for name, column in values.items():
         if not len(column):
             continue
-        if not pd.api.types.is_numeric_dtype(column):
-            odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-            wrong = f"holds text where levels are expected, for example '{plain(odd.iloc[0])}'"
+        if column.dtype.kind not in "iuf":
+            given = column.dropna()
+            odd = given[pd.to_numeric(given, errors="coerce").isna()]
+            example = (odd if len(odd) else given).iloc[0]
+            wrong = f"holds what is no level, for example '{plain(example)}'"
         elif np.isinf(column).any() or (column < 0).any():
             wrong = "holds values that are negative or infinite"
         else:

@@ -23,7 +23,8 @@ MIN_GENES = 50
 
 MOST = 0.5
 SAME = 0.02
-"""Sums that differ by so little, from the 5 to the 95 % quantile, were made the same."""
+"""Sums that differ by so little, from the 5 to the 95 % quantile, were made the same. Sums of
+less than 1 / SAME are not asked: most droplets without a cell hold the same one or two UMI."""
 
 _REMEDY = (
     "get the raw UMI counts from the publisher, or name their layer in the registry column "
@@ -64,7 +65,7 @@ def scaled(values: NDArray[np.float64], indptr: Integers) -> str | None:
     if len(sums) < MIN_ROWS:
         return None
     low, middle, high = np.quantile(sums, (0.05, 0.5, 0.95))
-    if high - low < SAME * middle:
+    if high - low < SAME * middle and SAME * middle >= 1:
         return (
             f"the cells have nearly the same sum ({low:,.0f} to {high:,.0f} in 90 % of "
             f"{len(sums):,} cells): they were scaled to a common depth, raw counts are needed"

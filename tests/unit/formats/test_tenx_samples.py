@@ -90,6 +90,16 @@ def test_a_sample_in_the_folder_itself_keeps_its_barcodes(atlas_row, tmp_path, t
     assert atlas.cells["cell"].iloc[0] == "AC0-1"
 
 
+def test_samples_below_a_folder_that_is_one_itself_are_named(atlas_row, tmp_path, two):
+    write(tmp_path, two["A"], full(4))
+    write(tmp_path / "below", two["B"], full(4))
+    write(tmp_path, two["B"], full(4), "beside\x1b_")
+    atlas = open_atlas(atlas_row(format="tenx_mtx"), str(tmp_path))
+    assert atlas.shape == (5, 4)
+    (note,) = atlas.notes
+    assert note.endswith("2 more in it were not read: beside\\x1b_, below")
+
+
 def test_genes_are_matched_by_ensembl_id_where_all_have_it(atlas_row, tmp_path, two):
     """Versions do not matter, and neither does that one symbol was renamed."""
     write(tmp_path / "A", two["A"], full(4))
@@ -101,6 +111,26 @@ def test_genes_are_matched_by_ensembl_id_where_all_have_it(atlas_row, tmp_path, 
     assert np.array_equal(read, np.vstack([two["A"], two["B"]])[:, [0, 2, 3]])
     assert "(4 and 3 genes)" in atlas.notes[0]
     assert "matched by Ensembl id" in atlas.notes[0]
+
+
+@pytest.mark.parametrize(("twice", "kept"), [("AB", 4), ("A", 2), ("", 3)])
+def test_a_gene_on_x_and_y_is_kept_where_all_tables_have_both(
+    atlas_row, tmp_path, two, twice, kept
+):
+    """IL3RA and CRLF2 are such genes; half of one sample's counts must not be lost."""
+    for s, version in (("A", 3), ("B", 12)):
+        other = f"{IDS[0]}.{version}_PAR_Y" if s in twice else f"x{s}"
+        ids = [f"{IDS[0]}.{version}", IDS[1], IDS[2], other]
+        genes = [(i, f"G{n % 3}") for n, i in enumerate(ids) if i[0] == "E"]
+        write(tmp_path / s, two[s][:, : len(genes)], genes)
+    atlas = open_atlas(atlas_row(format="tenx_mtx"), str(tmp_path))
+    assert len(atlas.gene_ids) == kept
+    assert (IDS[0] in atlas.gene_ids) == (twice != "A")
+    assert (f"{IDS[0]}_PAR_Y" in atlas.gene_ids) == (twice == "AB")
+    read = np.vstack([b.toarray() for _, b in atlas.blocks()])
+    first = 0 if twice != "A" else 1
+    expected = [two[s][:, first : first + kept] for s in "AB"]
+    assert np.array_equal(read, np.vstack(expected))
 
 
 def test_antibodies_of_one_sample_are_no_genes(atlas_row, tmp_path, two):

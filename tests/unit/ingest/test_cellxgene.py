@@ -146,6 +146,14 @@ def test_only_tissue_counts(ingest, kind):
     assert set(found.rejected["detail"]) == {kind}
 
 
+def test_columns_of_other_atlases_are_read_with_care(ingest):
+    """Without the schema tissue_type may say tumour or normal, and a species be written freely."""
+    obs = obs_of_schema_7().rename(columns={"tissue_ontology_term_id": "tissue"})
+    kinds = ["Tumor", "Normal", "tissue", "Organoid"] * (N_CELLS // 4)
+    obs = obs.assign(tissue_type=kinds, species="Homo_sapiens")
+    assert rejected(ingest(obs, organism=None)) == {"not_tissue": N_CELLS // 4}
+
+
 def test_organoids_of_files_before_schema_5(ingest):
     obs = obs_of_schema_7().drop(columns="tissue_type")
     tissue = obs["tissue_ontology_term_id"]

@@ -1,11 +1,10 @@
 """Every broken input ends in a named error, or in tables that are right or say what is missing."""
 
 import warnings
-from importlib import util
-from pathlib import Path
 
 import pytest
 
+from hostile.cases import CASES, PLACES
 from targetscore import contracts
 from targetscore.config import Ingesting
 from targetscore.errors import TargetscoreError
@@ -14,12 +13,6 @@ from targetscore.ingest import ingest_atlas
 from targetscore.ingest.contamination import load_programmes
 from targetscore.ingest.samples import TABLES, assess_samples
 
-_SPEC = util.spec_from_file_location("hostile", Path(__file__).with_name("hostile.py"))
-hostile = util.module_from_spec(_SPEC)
-__import__("sys").modules["hostile"] = hostile
-_SPEC.loader.exec_module(hostile)
-
-PLACES = {"h5ad": "a.h5ad", "tenx_h5": "a.h5", "tenx_mtx": "mtx", "geo_text": "geo"}
 KNOWLEDGE = "config/knowledge"
 
 
@@ -52,11 +45,11 @@ def ingest(atlas_row, in_repository, tmp_path):
 
 
 def test_there_are_enough_of_them_and_each_has_its_name():
-    assert len(hostile.CASES) >= 60
-    assert len({case.name for case in hostile.CASES}) == len(hostile.CASES)
+    assert len(CASES) >= 134
+    assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("case", hostile.CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_hostile_input(case, ingest, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # anndata warns about what is broken on purpose

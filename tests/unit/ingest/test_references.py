@@ -184,7 +184,9 @@ WRONG = [
     (WIDE, {"unit": "NX"}, "what the columns of the table are"),
     (WIDE.replace("3.5", "-1"), {"unit": "NX", "tissue": "*"}, "liver: holds values that are neg"),
     (WIDE.replace("3.5", "inf"), {"unit": "NX", "tissue": "*"}, "negative or infinite"),
-    (WIDE.replace("3.5", "high"), {"unit": "NX", "tissue": "*"}, "holds text"),
+    (WIDE.replace("3.5", "high"), {"unit": "NX", "tissue": "*"}, "no level, for example 'high'"),
+    (WIDE.replace("3.5", "9" * 30), {"unit": "NX", "tissue": "*"}, "no level, for example '999"),
+    ("GeneID\tliver\nA\tTrue\n", {"unit": "NX", "tissue": "*"}, "no level, for example 'True'"),
     (WIDE.replace("skin", "liver"), {"unit": "NX", "tissue": "*"}, "columns repeat: liver"),
     (
         WIDE.replace("liver", "mars").replace("skin", "sun"),
@@ -223,6 +225,15 @@ def test_a_file_cut_short(ingest, tmp_path, name):
         ingest_reference(
             AtlasRow.model_validate(row), str(path), load_genes("config/knowledge"), "r"
         )
+
+
+def test_an_archive_behind_a_password(ingest, monkeypatch):
+    def locked(archive, name):
+        raise RuntimeError(f"File {name!r} is encrypted, password required for extraction")
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", locked)
+    with pytest.raises(AtlasError, match="cannot be read as a table .*password required"):
+        ingest(WIDE, "t.tsv.zip", unit="NX", tissue="*")
 
 
 def test_hostile_labels_are_listed_not_run(ingest):

@@ -1,26 +1,16 @@
 """Every broken input of the ingest tests ends in a named error, or in a row that reads back."""
 
-import sys
 import warnings
-from importlib import util
-from pathlib import Path
 
 import pytest
 
+from hostile.cases import CASES, PLACES
 from targetscore.config import load_registry
 from targetscore.errors import TargetscoreError
 from targetscore.propose.row import SETTABLE
 
-_FILE = Path(__file__).parents[1] / "ingest" / "hostile.py"
-_SPEC = util.spec_from_file_location("hostile_files", _FILE)
-hostile = util.module_from_spec(_SPEC)
-sys.modules["hostile_files"] = hostile
-_SPEC.loader.exec_module(hostile)
 
-PLACES = {"h5ad": "a.h5ad", "tenx_h5": "a.h5", "tenx_mtx": "mtx", "geo_text": "geo"}
-
-
-@pytest.mark.parametrize("case", hostile.CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_broken_files_never_end_in_a_traceback(case, bring, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # anndata warns about what is broken on purpose
