@@ -23,14 +23,16 @@ VERDICTS = (
 STATUSES = ("ranked", "not_measured", "not_scorable", "not_surface", "incomplete")
 LITERATURE = ("strong", "contested")
 GRADES = ("A", "B", "C", "D")
-# Simulated, not data: tests/benchmarks/calibration.md. For whoever prints an interval.
+# Simulated, not data. For whoever prints an interval; a test compares the figures.
 INTERVAL_CAVEATS = (
     "With three to ten donors the 95 % intervals of healthy cells held the truth in 78 to 90 % of "
-    "simulated groups, and the upper bound was too low in one of five to six: so few donors do "
-    "not show how much donors differ.",
+    "simulated groups in which 2 to 40 % of the cells express, and the upper bound was too low in "
+    "15 to 20 % of those with 2 %: so few donors do not show how much donors differ "
+    "(tests/benchmarks/calibration.md).",
     "The intervals of coverage say how much patients differ, not how far the assumption about "
     "dropout is off: where RNA came in stronger bursts (phi 0.7) or more evenly (phi 6) than "
-    "assumed, 30 and 60 % held the truth with ten patients. The fractions under both stand beside.",
+    "assumed, 30 and 60 % held the truth with ten patients (tests/benchmarks/calibration.md). "
+    "The fractions under both stand beside.",
 )
 SCENARIOS = (
     "as_configured",

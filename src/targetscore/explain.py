@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import log10, prod
 from pathlib import Path
 from textwrap import wrap
@@ -25,10 +25,10 @@ from targetscore.contracts import (
 from targetscore.contracts_cells import CONTAMINATION
 from targetscore.errors import ConfigError, listed, plain
 from targetscore.genes import GeneTable
-from targetscore.io import read_table
+from targetscore.io import read_json, read_table
 from targetscore.report.levels import levels as drawn_levels
 from targetscore.report.standing import Neighbours, neighbours, standing
-from targetscore.report.text import records, source_words
+from targetscore.report.text import noun, of_count, records, source_words
 
 _HEALTHY_CAVEAT, _COVERAGE_CAVEAT = INTERVAL_CAVEATS
 _WORST = 8
@@ -136,7 +136,8 @@ def _uncertainty(
     if n:
         composite = f"{_number(rank['composite_lower'])}–{_number(rank['composite_upper'])}"
         places = f"{rank['rank_median']:g} ({rank['rank_lower']:g}–{rank['rank_upper']:g})"
-        yield f"resampled {n} times (patients and healthy donors, 5–95 %): composite {composite}"
+        times = of_count(n, "time")
+        yield f"resampled {times} (patients and healthy donors, 5–95 %): composite {composite}"
         tops = ", ".join(f"first {k} {_number(rank[f'probability_top{k}'])}" for k in (1, 3, 5))
         yield f"  rank {places}; among the {tops}"
         for pair in beside:
@@ -268,9 +269,11 @@ def _coverage(part: pd.Series, scoring: Scoring) -> Iterator[str]:
         f"mean over patients (95 % {interval})"
     )
     yield f"  share {least('share_patients_above_half')} of patients have at least half"
-    yield f"  p10   {least('fraction_p10')} 10th percentile over {n_patients} patients"
+    yield f"  p10   {least('fraction_p10')} 10th percentile over {of_count(n_patients, 'patient')}"
     if n_bounds:
-        yield f"  {n_bounds} of {n_patients} patients are lower bounds: dropout not corrected"
+        known = noun(n_bounds, "is a lower bound", "are lower bounds")
+        patients = of_count(n_patients, "patient")
+        yield f"  {n_bounds} of {patients} {known}: dropout not corrected"
     yield (
         f"  f     {_number(part['fraction_expressing_dispersed'])} if RNA came in bursts (phi 0.7),"
         f" {_number(part['fraction_expressing_even'])} if evenly (phi 6)"
@@ -311,11 +314,11 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
                 f"  {_number(row['factor'], 4)}  {_word(row['toxicity_class'])}: harm "
                 f"{_number(row['harm'], 4)}, gap {_number(row['gap_penalty'], 4)} "
                 f"({_word(row['verdict'])}; {_word(group)}; {row['n_groups_assessed']} assessed, "
-                f"{row['n_groups_not_assessed']} not)"
+                f"{row['n_groups_not_assessed']} not){_decides(row)}"
             )
     yield (
-        f"  from assessed groups alone {_number(part['safety_assessed'])} (fractions at their "
-        f"bounds {_number(part['safety_lower'])}–{_number(part['safety_upper'])})"
+        f"  from assessed groups alone {_number(part['safety_assessed'])}; all, with fractions at "
+        f"their bounds, {_number(part['safety_lower'])}–{_number(part['safety_upper'])}"
     )
     measured = evidence[evidence["n_cells"] > 0]
     worst = measured.sort_values(["harm", "mean_cpm"], ascending=False, na_position="last")
@@ -336,8 +339,8 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
         yield (
             f"    tier {row['tier']} {_word(row['cell_type'])}, {_word(row['tissue'])}: "
             f"{_number(row['fraction_expressing'])} ({interval}), "
-            f"{_number(row['mean_cpm'], 1)} CPM, {row['n_donors']} donors, "
-            f"{row['n_cells']} cells, harm {_number(row['harm'], 4)}: "
+            f"{_number(row['mean_cpm'], 1)} CPM, {of_count(row['n_donors'], 'donor')}, "
+            f"{of_count(row['n_cells'], 'cell')}, harm {_number(row['harm'], 4)}: "
             f"{_word(row['verdict'])}{marks}"
         )
         if not pd.isna(row["patients_n_cells"]) and row["patients_n_cells"] > 0:
@@ -346,7 +349,8 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
                 f"{_number(row['patients_fraction_expressing'])}, no more than "
                 f"{_number(row['patients_fraction_expressing_upper'])}, "
                 f"{_number(row['patients_mean_cpm'], 1)} CPM, "
-                f"{row['patients_n_cells']:.0f} cells of {row['patients_n_donors']:.0f} patients"
+                f"{of_count(row['patients_n_cells'], 'cell')} of "
+                f"{of_count(row['patients_n_donors'], 'patient')}"
             )
     yield from _caveat(_HEALTHY_CAVEAT)
     unseen = evidence[evidence["suspension"] == "none"]
@@ -364,35 +368,54 @@ def _safety(part: pd.Series, toxicity: pd.DataFrame, evidence: pd.DataFrame) -> 
         )
 
 
+def _decides(row: Mapping[Any, Any]) -> str:
+    """Say what takes most off a toxicity class, if it is not the group named."""
+    harm, gap = (0.0 if pd.isna(row[c]) else float(row[c]) for c in ("harm", "gap_penalty"))
+    if 1 - row["factor"] > max(harm, gap) + 1e-9:
+        return ": a level without cells decides, below"
+    return f": the gap decides, {_word(row['gap_label'])}" if gap > harm else ""
+
+
 def _wrong_labels(gene_id: str, atlases: Sequence[str], ingest: Path) -> Iterator[str]:
     """Show what is left of a group if cells under a wrong label are not counted."""
     yield "cells under a wrong label: groups in which some show the programme of another lineage"
-    n = 0
     for atlas in atlases:
         path = ingest / atlas / "contamination.parquet"
-        table = read_table(path, CONTAMINATION) if path.is_file() else CONTAMINATION.empty()
-        for row in table[table["gene_id"] == gene_id].to_dict("records"):
-            n += 1
+        summary = ingest / atlas / "samples.json"
+        known = read_json(summary) if summary.is_file() else {}
+        looked = known.get("contamination", {"mode": "off"})
+        if not path.is_file() or looked["mode"] == "off":
+            yield f"  {_word(atlas)}: not looked for, so nothing is known"
+            continue
+        if not looked["n_assessed"]:
+            yield f"  {_word(atlas)}: no cell could be assessed, so nothing is known"
+            continue
+        table = read_table(path, CONTAMINATION)
+        own = table[table["gene_id"] == gene_id]
+        if own.empty:
+            such, assessed = of_count(looked["n_flagged"], "such cell"), looked["n_assessed"]
+            yield f"  {_word(atlas)}: this antigen in none of {such}; {assessed} assessed"
+        for row in own.to_dict("records"):
             left = row["n_cells"] - row["n_flagged"]
             still = row["n_detected"] - row["n_flagged_detected"]
             share = _number(still / left) if left else "NA"
+            looks = noun(row["n_flagged"], "looks", "look")
             yield (
                 f"  {_word(row['cell_type'])}, {_word(row['tissue'])} "
                 f"({_word(row['population'])}, {_word(atlas)}): detected in {row['n_detected']} of "
-                f"{row['n_cells']} cells ({_number(row['n_detected'] / row['n_cells'])}); without "
-                f"{row['n_flagged']} cells that look like {_word(row['programme'])} in {still} of "
-                f"{left} ({share})"
+                f"{of_count(row['n_cells'], 'cell')} "
+                f"({_number(row['n_detected'] / row['n_cells'])}); without "
+                f"{of_count(row['n_flagged'], 'cell')} that {looks} like "
+                f"{_word(row['programme'])} in {still} of {left} ({share})"
             )
-    if not n:
-        yield "  no such cell shows this antigen"
 
 
 def _levels(levels: pd.DataFrame, gene_id: str) -> Iterator[str]:
     """Say what aggregated references add: nothing if the indication names none."""
     for entry in drawn_levels(levels, [gene_id]):
         yield (
-            f"level only, {entry['n_counting']} of {entry['n_levels']} levels of references count: "
-            "no cells, no fraction; a class keeps 1 − max(harm, gap, level)"
+            f"level only, {entry['n_counting']} of {of_count(entry['n_levels'], 'level')} of "
+            "references counted: no cells, no fraction; a class keeps 1 − max(harm, gap, level)"
         )
         for row in entry["rows"]:
             cost = f"level {_number(row['harm'], 4)}" if row["counts"] else row["counts_not"]

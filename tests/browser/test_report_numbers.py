@@ -352,7 +352,7 @@ def test_every_assessed_group_is_marked_by_its_state(opened, address, data):
     assert sizes("dot") == [round(radius(f), 1) for f in sorted(dots["fraction_expressing"])]
     rings = [max(3.0, radius(f)) for f in sorted(zero["fraction_expressing_upper"])]
     assert sizes("zero") == [round(r, 1) for r in rings]
-    assert all("donors" in t and "cells" in t for t, s, _ in marks if s != "gap")
+    assert all("donor" in t and "cell" in t for t, s, _ in marks if s != "gap")
     assert all("not assessed" in t for t, s, _ in marks if s == "gap")
 
 
@@ -392,7 +392,8 @@ def test_the_words_of_each_mark_are_the_figures_of_the_table(opened, address, da
             else:
                 bound = rounded(row.fraction_expressing_upper, "percent")
                 wanted = f"no positive cell; upper bound {bound}; "
-            wanted += f"{VERDICT_WORDS[row.verdict]}; {row.n_donors} donors, {row.n_cells} cells"
+            donors = "1 donor" if row.n_donors == 1 else f"{row.n_donors} donors"
+            wanted += f"{VERDICT_WORDS[row.verdict]}; {donors}, {row.n_cells} cells"
             assert words == wanted
             spans = zip(
                 size.replace("\u202f", "").split(" / "), (row.n_donors, row.n_cells), strict=True

@@ -90,6 +90,12 @@ def test_the_banner_stays_visible_while_scrolling(opened, address):
     assert page.locator(".banner").inner_text() == BANNER
 
 
+def test_a_broken_link_breaks_nothing_else(opened, address):
+    page = opened(address + "#%E0%A4%A")
+    assert page.complaints == []
+    assert page.locator("#dotplot td[tabindex]").count() == 1
+
+
 def test_sorting_by_a_column_announces_and_orders(opened, address):
     page = opened(address)
     head = page.locator("#ranking thead th", has_text="Shedding")

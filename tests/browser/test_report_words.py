@@ -5,6 +5,7 @@ import re
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 
 from targetscore.report import render_report
 from targetscore.report.dossier import must_check
@@ -287,3 +288,58 @@ def test_methods_tell_the_rules_on_gaps_and_strong_reports(html):
         assert sentence in said
     assert "never raises it" not in said
     assert "Seed" not in said
+
+
+def test_one_is_never_told_in_the_plural(data):
+    one = {"n_patients": 1, "n_healthy_donors": 1, "n_replicates": 1}
+    evidence = data.evidence.copy()
+    seen = evidence["n_cells"] > 0
+    evidence.loc[seen, ["n_donors", "n_cells", "n_detected"]] = 1
+    evidence.loc[evidence["patients_n_cells"].notna(), "patients_n_cells"] = 1
+    evidence.loc[evidence["patients_n_donors"].notna(), "patients_n_donors"] = 1
+    looked = {"mode": "report", "n_assessed": 1, "cell_types": []}
+    page = render_report(
+        dataclasses.replace(
+            data,
+            ranking=data.ranking.assign(**one),
+            components=data.components.assign(n_patients=1, n_identifiable=0, n_healthy_donors=1),
+            coverage=data.coverage.assign(n_cells=1),
+            evidence=evidence,
+            scoring=data.scoring.model_copy(update={"bootstrap": 1}),
+            atlases=[{**data.atlases[0], "contamination": looked}, data.atlases[1]],
+        )
+    )
+    said = text_of(page[page.index("<body") :].split("<script")[0])
+    nouns = "time|patient|donor|cell|group|level|row|replicate|antigen|tissue|type"
+    assert re.findall(rf".{{20}}(?<![\w.–])1 (?:[a-z]+ ){{0,2}}(?:{nouns})s\b", said) == []
+    for words in ("1 donor, 1 cell<", "of 1 diseased cell"):
+        assert words in page
+    for words in ("of 1 replicate", "1 time (", "(1 cell could be assessed"):
+        assert words in said
+
+
+def test_wrong_labels_that_could_not_be_looked_for_are_not_called_absent(data):
+    looked = {"mode": "report", "n_assessed": 0, "cell_types": []}
+    atlases = [{**data.atlases[0], "contamination": looked}, data.atlases[1]]
+    said = text_of(render_report(dataclasses.replace(data, atlases=atlases)))
+    assert "not known: no cell could be assessed" in said
+    assert "none found" not in said
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_class_with_a_report_is_never_called_without_one(data, reported):
+    """Of a tolerated lineage the report costs nothing, so that only the evidence tells of it."""
+    gene = data.ranking["gene_id"].iloc[0]
+    of_class = data.evidence["toxicity_class"].eq("B_lineage_aplasia")
+    evidence = data.evidence.copy()
+    evidence.loc[of_class, "literature"] = "strong" if reported else None
+    evidence.loc[of_class, "literature_source"] = "Doe 2020" if reported else None
+    toxicity = data.toxicity.copy()
+    own = toxicity["gene_id"].eq(gene) & toxicity["toxicity_class"].eq("B_lineage_aplasia")
+    assert own.sum() == 1
+    toxicity.loc[own, ["n_groups_assessed", "factor", "gap_penalty"]] = [0, 1.0, 0.0]
+    toxicity.loc[own, ["gap_label", "harm", "worst_cell_type", "worst_tissue"]] = None
+    toxicity.loc[own, "verdict"] = "not_assessed"
+    page = render_report(dataclasses.replace(data, evidence=evidence, toxicity=toxicity))
+    silent = re.findall(r'<p class="facts silent">(.*?)</p>', page, flags=re.S)
+    assert [("B lineage aplasia" in said) for said in silent] == ([] if reported else [True])

@@ -302,5 +302,6 @@ def test_explain_names_concerns_with_donors_and_bounds(beside, explained):
             line = next(x for x in told.splitlines() if f" {cell_type}, bone marrow: " in x)
             bounds = [group[f"fraction_expressing_{end}_raw"] for end in ("lower", "upper")]
             assert f"({bounds[0]:.3f}–{bounds[1]:.3f})" in line
-            assert f"{group['n_donors_raw']} donors, {group['n_cells_raw']} cells" in line
+            donors = "1 donor" if group["n_donors_raw"] == 1 else f"{group['n_donors_raw']} donors"
+            assert f" {donors}, {group['n_cells_raw']} cell" in line
             assert line.endswith(": concern")

@@ -112,7 +112,7 @@ def test_safety_is_the_product_of_the_classes(told, repository):
     low = high = 1.0
     classes = re.findall(
         rf"^  {NUMBER}  \w+: harm (NA|[\d.]+), gap (NA|[\d.]+) \((\w+); (.+); "
-        r"\d+ assessed, \d+ not\)$",
+        r"\d+ assessed, \d+ not\)(?:: .*)?$",
         told,
         re.M,
     )

@@ -113,7 +113,7 @@ def test_the_run_says_lower_bound_and_corrects_nothing(b_cells, covered, real_ru
     assert covered["fraction"] == covered["fraction_observed"]
     told = explained("CD19", "malt_lymphoma")
     assert "f     ≥ " in told
-    assert "1 of 1 patients are lower bounds: dropout not corrected" in told
+    assert "1 of 1 patient is a lower bound: dropout not corrected" in told
 
 
 def test_more_depth_shows_more_of_the_cells_that_carry_the_protein(b_cells):

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from targetscore import ontology
 from targetscore.contracts import VERDICTS
-from targetscore.report.text import GAPS, VERDICT_WORDS, label
+from targetscore.report.text import GAPS, VERDICT_WORDS, label, of_count
 from targetscore.report.views import Antigen, Row
 
 LETTERS = {"clear": "B", "no_signal_insufficient": "F", "possible": "P", "concern": "C"}
@@ -177,9 +177,7 @@ def seen(rows: Sequence[Row]) -> Seen:
     open_ = "L" if reported else "?" if missing else ""
     told = f"; literature reports expression in {', '.join(reported)}" if reported else ""
     if not own:
-        n = len(rows)
-        words = f"{n} {'group' if n == 1 else 'groups'} of tolerated lineages only"
-        return Seen(TOLERATED, "T", words)
+        return Seen(TOLERATED, "T", f"{of_count(len(rows), 'group')} of tolerated lineages only")
     if not assessed:
         code = min((r["verdict"] for r in missing), key=VERDICTS.index)
         words = f"{VERDICT_WORDS[code]}: {len(missing)} of {len(missing)}{told}"

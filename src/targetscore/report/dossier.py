@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from targetscore import ontology
 from targetscore.contracts import SHEDDING, VERDICTS
 from targetscore.report.data import ReportData
+from targetscore.report.levels import level_costs
 from targetscore.report.text import GAPS, records
 from targetscore.report.views import Antigen, Row
 
@@ -215,9 +216,17 @@ def _above(
     ]
 
 
-def _silent(row: Row) -> bool:
-    """Tell whether nothing of a toxicity class was assessed and nothing is reported of it."""
-    return not row["n_groups_assessed"] and row["gap_label"] is None and row["factor"] == 1
+def _silent(known: Mapping[str, Any], evidence: Sequence[Row]) -> bool:
+    """Tell whether nothing of a toxicity class was assessed and nothing is reported of it.
+
+    A report on a tolerated lineage costs nothing, and is a report all the same.
+    """
+    row = known["row"]
+    if known["proxy"] or row["n_groups_assessed"] or row["factor"] < 1:
+        return False
+    return not any(
+        r["literature"] for r in evidence if r["toxicity_class"] == row["toxicity_class"]
+    )
 
 
 def _curated(table: pd.DataFrame, antigen: Antigen) -> list[dict[str, Any]]:
@@ -250,9 +259,9 @@ def dossier(
     shedding.sort(key=lambda r: _ITEMS.index(r["item"]))
     own = [r for r in evidence if r["gene_id"] == antigen.gene_id]
     worst = worst_groups(own)
-    own_classes = [
-        {**c, "row": c["cells"][antigen.gene_id]} for c in classes if antigen.gene_id in c["cells"]
-    ]
+    costs = level_costs(data.levels, antigen.gene_id)
+    rows = ((c, c["cells"][antigen.gene_id]) for c in classes if antigen.gene_id in c["cells"])
+    own_classes = [{**c, "row": row, "level": costs.get(row["toxicity_class"])} for c, row in rows]
     patients = records(data.coverage[data.coverage["gene_id"] == antigen.gene_id])
     return {
         "antigen": antigen,
@@ -265,9 +274,8 @@ def dossier(
             antigen.part, data.scoring.composite_weights.model_dump(), data.scoring.part_floor
         ),
         "specificity": specificity(antigen.part, data.scoring.specificity_weights.model_dump()),
-        "classes": [c for c in own_classes if not _silent(c["row"])],
-        "silent": [c for c in own_classes if _silent(c["row"])],
-        "with_intervals": "fraction_lower" in data.coverage,
+        "classes": [c for c in own_classes if not _silent(c, own)],
+        "silent": [c for c in own_classes if _silent(c, own)],
         "worst": worst,
         "n_assessed": sum(r["verdict"] not in GAPS for r in own),
         "must_check": must_check(data.knowledge, antigen, own),

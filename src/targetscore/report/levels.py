@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from targetscore.errors import plain
 from targetscore.report import text
 
 MAX_COUNTING = 6
@@ -26,8 +27,8 @@ def levels(table: pd.DataFrame, gene_ids: Collection[str]) -> list[dict[str, Any
     Returns
     -------
     list of dict
-        ``gene_id``; ``rows``: the levels that cost most safety, then the highest of those that
-        do not count; ``n_counting`` and ``n_levels`` of all; ``missing``: references that do not
+        ``gene_id``; ``rows``: the levels that cost most safety, then those that would cost most
+        if they counted; ``n_counting`` and ``n_levels`` of all; ``missing``: references that do not
         hold the gene.
     """
     found = []
@@ -52,14 +53,21 @@ def levels(table: pd.DataFrame, gene_ids: Collection[str]) -> list[dict[str, Any
     return [entry for entry in found if entry["n_levels"] or entry["missing"]]
 
 
+def level_costs(table: pd.DataFrame, gene_id: str) -> dict[str, float]:
+    """Return the share of safety that levels cost one antigen, by toxicity class; 0–1."""
+    own = table[(table["gene_id"] == gene_id) & table["counts"].astype(bool)]
+    costs = own.astype({"toxicity_class": "object"}).groupby("toxicity_class", sort=True)["harm"]
+    return {str(name): float(cost) for name, cost in costs.max().items()}
+
+
 def said(row: Mapping[str, Any]) -> str:
     """Return a level in words, for example ``12.3 nTPM, level only, no fraction``."""
     if row["measure"] == "protein":
         level = f"protein {str(row['protein_level']).replace('_', ' ')}"
-        level += f" (reliability: {row['reliability']})" if row["reliability"] else ""
+        level += f" (reliability: {plain(row['reliability'], 60)})" if row["reliability"] else ""
     else:
         unit = "CPM of pooled counts" if row["unit"] == "counts" else str(row["unit"])
         level = f"{text.rounded(float(row['level']), 'amount')} {unit}"
     donors = row["n_donors"]
-    known = f"{int(donors)} donors as stated" if donors is not None else "donors not stated"
+    known = "donors not stated" if donors is None else f"{text.of_count(donors, 'donor')} as stated"
     return f"{level}, level only, {known}, no fraction"

@@ -211,7 +211,16 @@ def label(*parts: object) -> str:
     return " ".join(plain(p, 120) for p in parts)
 
 
+def noun(n: float, singular: str, plural: str | None = None) -> str:
+    """Return the form of a noun that goes with a count: ``cell type`` with 1, else its plural."""
+    return singular if n == 1 else plural or f"{singular}s"
+
+
+def of_count(n: float, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun as text, every digit together: ``1 donor``, ``4120 cells``."""
+    return f"{n:.0f} {noun(n, singular, plural)}"
+
+
 def count_words(n: int, singular: str, plural: str | None = None) -> Markup:
-    """Return a count with its noun: ``1 cell type``, ``3 cell types``."""
-    noun = singular if n == 1 else plural or f"{singular}s"
-    return Markup("{} {}").format(number(n, "count"), escape(noun))
+    """Return the same as markup: ``1 cell type``, ``3 cell types``."""
+    return Markup("{} {}").format(number(n, "count"), escape(noun(n, singular, plural)))

@@ -17,6 +17,7 @@ from targetscore.report.text import (
     brief,
     label,
     named,
+    of_count,
     records,
     rounded,
     slugs,
@@ -145,13 +146,13 @@ def mark(row: Row | None) -> Markup:
             else ""
         )
         seen = (
-            f"; {row['n_cells']} cells of {row['n_donors']} donors"
+            f"; {of_count(row['n_cells'], 'cell')} of {of_count(row['n_donors'], 'donor')}"
             if row and row["n_cells"]
             else ""
         )
         return figures.hatch(literature is not None) + _told(f"{verdict}{seen}{reported}")
     upper = row["fraction_expressing_upper"]
-    size = f"{row['n_donors']} donors, {row['n_cells']} cells"
+    size = f"{of_count(row['n_donors'], 'donor')}, {of_count(row['n_cells'], 'cell')}"
     if row["n_detected"] == 0:
         bound = f"; upper bound {rounded(upper, 'percent')}" if upper is not None else ""
         words = f"no positive cell{bound}; {VERDICT_WORDS[row['verdict']]}; {size}"
@@ -287,7 +288,7 @@ def patients(table: pd.DataFrame, shown: Sequence[Antigen], threshold: float) ->
                     "" if r["identifiable"] is True else "lower bound",
                     rounded(r["fraction"], "percent"),
                     _between(r),
-                    f"of {r['n_cells']} diseased cells",
+                    f"of {of_count(r['n_cells'], 'diseased cell')}",
                 ),
                 r["fraction_lower"],
                 r["fraction_upper"],

@@ -91,7 +91,7 @@
   // Definitions stand in a closed list: a link to one opens it. A name in the body map's table
   // draws its map.
   function arrived() {
-    var target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    var target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     for (var box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
     if (target.tagName === "DT") target.scrollIntoView();
