@@ -7,7 +7,7 @@ publisher states. A tissue never stands for a rare cell type in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import wrap
@@ -48,6 +48,7 @@ _SAYS = {
     NOTHING: "in no atlas named, as far as is known",
 }
 _WIDTH = 100
+_MAPPED = ("tissue_id", "cell_type_id", "tier_label")
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,24 @@ def statements(row: AtlasRow) -> list[Statement]:
     return found
 
 
-def _mapped(row: AtlasRow) -> list[Statement]:
-    """Return the tissues that the label map of a reference names; none if it cannot be read."""
+def _by_levels(reference: AtlasRow, rows: list[TierRow]) -> frozenset[str]:
+    """Return the tier rows that levels of a reference may count for, as the score credits them.
+
+    That of a whole tissue counts for the row its label map names, else nowhere.
+    """
     lines: list[dict[str, str]] = []
-    with suppress(RegistryError):  # reported when the reference is read
-        lines = read_tsv(row.label_map, RegistryError, ("tissue_id",)) if row.label_map else []
-    found = sorted({line["tissue_id"] for line in lines if line["tissue_id"]})
-    return [Statement(tissue, False) for tissue in found if ontology.is_term(tissue, "UBERON")]
+    if reference.label_map:
+        with suppress(RegistryError):  # reported when the reference is read
+            lines = read_tsv(reference.label_map, RegistryError, _MAPPED)
+    found: set[str] = set()
+    for tissue, cell_type, named in ([line[c] for c in _MAPPED] for line in lines):
+        told = (reference.tissue and tissue) or (reference.cell_type and cell_type)
+        if told and named:
+            found.add(named)
+        elif told and ontology.is_term(cell_type, "CL"):
+            place = tissue if ontology.is_term(tissue, "UBERON") else "label:"
+            found |= {row.label for row in credited_rows(cell_type, place, rows)[:1]}
+    return frozenset(found)
 
 
 def _asked_for(row: AtlasRow) -> tuple[str, ...]:
@@ -186,13 +198,15 @@ def assess_classes(
         Sorted by class. A class is ``assessable`` if every tier row of it is seen, and
         ``assessable as stated`` if the others are common cell types of stated tissues.
     """
-    tolerated = {ontology.find(t, "CL") or t for t in indication.tolerated.cell_types}
+    counterpart = indication.normal_counterpart  # is lost with the disease, as scoring has it
+    names = [*indication.tolerated.cell_types, *(counterpart.cell_types if counterpart else [])]
+    tolerated = {ontology.find(name, "CL") or name for name in names}
     rows = tier_rows(knowledge, tolerated, indication.hsct_rescue, indication.disease.id)
     kind = knowledge.tissue_tiers.set_index("label")["assessable"].to_dict()
     healthy = indication.healthy.atlases
     cells = _seen(rows, [a for a in healthy if a in summaries], summaries)
     told = {a: statements(registry[a]) for a in healthy if a not in summaries}
-    levels = {a: statements(registry[a]) or _mapped(registry[a]) for a in indication.references}
+    levels = {a: _by_levels(registry[a], rows) for a in indication.references}
     reported = _reported(knowledge, panel)
     states = [
         _state(row, kind[row.label], cells, told, levels, reported.get(row.label, ()), min_cells)
@@ -230,7 +244,7 @@ def _state(
     kind: str,
     cells: Seen,
     told: Mapping[str, Sequence[Statement]],
-    levels: Mapping[str, Sequence[Statement]],
+    levels: Mapping[str, Collection[str]],
     reported: tuple[str, ...],
     min_cells: int,
 ) -> RowState:
@@ -250,7 +264,7 @@ def _state(
     if possible and named:
         return RowState(row, OPEN, why, tuple(named), n_cells, reported)
     unseen = "RNA cannot show it" if not row.by_rna else ""
-    known = sorted(a for a, said in levels.items() if any(_covers(s, row) for s in said))
+    known = sorted(a for a, labels in levels.items() if row.label in labels)
     silent = sorted(a for a, said in told.items() if not said)
     if possible and silent:
         return RowState(row, SILENT, "", tuple(silent), n_cells, reported)

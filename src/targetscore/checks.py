@@ -10,7 +10,14 @@ from typing import Any
 
 from targetscore import ontology
 from targetscore.assessable import assess_classes, class_lines, shared_donors, tissue_problems
-from targetscore.config import AtlasRow, Indication, Run, indication_path, is_store
+from targetscore.config import (
+    AtlasRow,
+    Indication,
+    Run,
+    indication_path,
+    is_store,
+    parse_store,
+)
 from targetscore.errors import (
     ContractError,
     GeneError,
@@ -190,18 +197,20 @@ def verify_atlas(
 
 def _same_source_twice(run: Run) -> Iterator[Problem]:
     """One file under two names would count its donors twice."""
-    first: dict[str, str] = {}
+    first: dict[tuple[str, object], str] = {}
     for atlas in [*run.atlases, *run.references]:
         row = run.registry[atlas]
         source = row.url
         with suppress(TargetscoreError):  # reported by verify_atlas
             place = local_location(row, run.registries)
             source = str(Path(place).resolve()) if place else row.url
-        if source in first:
-            wrong = f"'{first[source]}' and '{atlas}' are the same data ({plain(row.url)})"
+        # Two queries of a store need not share a cell; those that do are found by their barcodes.
+        cells = parse_store(row.url).filters if is_store(row.url) else ()
+        known = first.setdefault((source, cells), atlas)
+        if known != atlas:
+            wrong = f"'{known}' and '{atlas}' are the same data ({plain(row.url)})"
             remedy = "keep one row: donors must not count twice"
             yield Problem(run.registries, f"{atlas}, column url", wrong, remedy)
-        first.setdefault(source, atlas)
 
 
 def _remembered(atlas: str, key: str) -> dict[str, Any] | None:
@@ -441,16 +450,20 @@ def overview(run: Run, found: Examined) -> str:
 
 def _ingested(run: Run) -> dict[str, dict[str, Any]]:
     """Return the summaries of atlases that a run has fetched and ingested, as they are now."""
-    found = {}
-    for atlas in run.atlases:
-        try:
-            summary = read_json(f"results/ingest/{atlas}/summary.json")
-        except (OSError, ContractError):
-            continue
-        row = run.registry[atlas]
-        if (summary.get("url"), summary.get("version")) == (row.url, row.version):
-            found[atlas] = summary
-    return found
+    found = {atlas: ingested(run.registry[atlas]) for atlas in run.atlases}
+    return {atlas: summary for atlas, summary in found.items() if summary is not None}
+
+
+def ingested(row: AtlasRow) -> dict[str, Any] | None:
+    """Return the summary of an atlas that a run ingested as its row is now, None if none did."""
+    try:
+        summary = read_json(f"results/ingest/{row.atlas}/summary.json")
+    except (OSError, ContractError):
+        return None
+    now = isinstance(summary, dict) and all(
+        summary.get(key) == getattr(row, key) for key in ("url", "version")
+    )
+    return summary if now else None
 
 
 def describe(run: Run, notices: list[str]) -> str:

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 import yaml
 
+from hostile.good import labels
 from targetscore.checks import check_run
 from targetscore.config import load_run, read_yaml
 from targetscore.errors import TargetscoreError
@@ -24,20 +25,8 @@ def atlas(**changes) -> ad.AnnData:
     """Three patients and three healthy donors with eight genes; changes replace obs columns."""
     n = 120
     rng = np.random.default_rng(0)
-    donors = np.repeat(["P1", "P2", "P3", "H1", "H2", "H3"], n // 6)
-    patient = np.char.startswith(donors, "P")
-    obs = pd.DataFrame(
-        {
-            "donor_id": donors,
-            "cell_type": np.where(np.arange(n) % 2, "plasma cell", "T cell"),
-            "tissue": "bone marrow",
-            "disease": np.where(patient, "plasma cell myeloma", "normal"),
-            "malignancy": np.where(patient & (np.arange(n) % 2 == 1), "malignant", "normal"),
-        },
-        index=[f"cell{i}" for i in range(n)],
-    )
     counts = sp.csr_matrix(rng.poisson(2, (n, len(GENES))).astype(np.float32))
-    return ad.AnnData(counts, obs=obs.assign(**changes), var=pd.DataFrame(index=GENES))
+    return ad.AnnData(counts, obs=labels(n, **changes), var=pd.DataFrame(index=GENES))
 
 
 @pytest.fixture
@@ -379,6 +368,18 @@ def test_one_file_under_two_names_is_one_set_of_donors(mine, project, written):
     registry.write_text("\n".join([header, row, twin]) + "\n")
     change(project, lambda i: i["healthy"].update(atlases=["mine", "twin"]))
     assert f"'mine' and 'twin' are the same data ({url})" in refused()
+
+
+@pytest.mark.parametrize(("query", "same"), [("tissue=lung", False), ("tissue=blood", True)])
+def test_two_queries_of_one_store_are_two_atlases(mine, project, query, same):
+    mine(url="soma:store?tissue=blood", format="soma")
+    (project / "store").mkdir()
+    registry = project / "config/mine.tsv"
+    header, row = registry.read_text().splitlines()
+    twin = row.replace("mine", "twin", 1).replace("store?tissue=blood", f"./store?{query}")
+    registry.write_text("\n".join([header, row, twin]) + "\n")
+    change(project, lambda i: i["healthy"].update(atlases=["mine", "twin"]))
+    assert ("are the same data" in refused()) == same
 
 
 def test_one_donor_in_two_files_is_found_by_barcodes(mine, project):

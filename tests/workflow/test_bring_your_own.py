@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import yaml
 
 pytestmark = [pytest.mark.workflow, pytest.mark.realdata]
+LONGEST = 600  # seconds of one command; one that asks more than is answered would wait for ever
 QUICK = {"scoring": {"bootstrap": 0}, "ingest": {"doublets": False}}
 
 
@@ -71,6 +72,7 @@ def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         capture_output=True,
         check=False,
+        timeout=LONGEST,
     )
 
 
@@ -125,6 +127,7 @@ def test_a_person_at_a_terminal_is_asked(mine):
         encoding="utf-8",
         capture_output=True,
         check=False,
+        timeout=LONGEST,
     )
     os.close(leader)
     os.close(follower)

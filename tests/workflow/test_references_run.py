@@ -97,6 +97,11 @@ def test_run_with_a_reference(small: Path, snakemake: Callable):
     assert "<b>" not in page.replace("<body", "")
     assert 'id="levels"' not in (results / "report/multiple_myeloma_demo.html").read_text()
 
+    other = snakemake(small, "--dry-run", "--config", "levels={floor: 2}")
+    assert other.returncode == 0, other.stdout[-3000:]
+    assert "indication=with_levels" in other.stdout
+    assert "indication=multiple_myeloma_demo" not in other.stdout
+
     told = subprocess.run(
         [sys.executable, "-m", "targetscore.cli", "explain", "SDC1", "--indication", "with_levels"],
         cwd=small,

@@ -174,10 +174,17 @@ def scoring_settings(wildcards):
     return RUN.config.scoring.model_dump(mode="json")
 
 
+def level_settings(wildcards):
+    """What levels count for, where an indication uses any; nothing else depends on it."""
+    asked = RUN.indications[wildcards.indication].references
+    return RUN.config.levels.model_dump(mode="json") if asked else {}
+
+
 def run_digest(wildcards):
     """A digest of everything that was configured for an indication."""
     used = RUN.indications[wildcards.indication]
     rows = {a: RUN.registry[a].model_dump() for a in [*used.atlases, *used.references]}
-    settings = [scoring_settings(wildcards), RUN.config.ingest.model_dump(mode="json")]
-    settings += [RUN.config.levels.model_dump(mode="json")] if used.references else []
-    return digest([indication_settings(wildcards), *settings, rows])
+    settings = [
+        f(wildcards) for f in (indication_settings, scoring_settings, level_settings)
+    ]
+    return digest([*settings, RUN.config.ingest.model_dump(mode="json"), rows])

@@ -4,7 +4,7 @@ Files expected: results/profile/{atlas}/ and results/ingest/{atlas}/{genes,ambie
 ambient_rates}.parquet of every atlas of the indication, results/ingest/{reference}/levels.parquet
 of its aggregated references, and the curated tables.
 Files produced: results/score/{indication}/, described in targetscore.contracts.
-Configuration: the indication's YAML and the section scoring.
+Configuration: the indication's YAML, the section scoring and, with references, levels.
 """
 
 
@@ -42,7 +42,7 @@ rule score_indication:
         indication=indication_settings,
         atlases=lambda wildcards: RUN.indications[wildcards.indication].atlases,
         references=lambda wildcards: RUN.indications[wildcards.indication].references,
-        levels=RUN.config.levels.model_dump(mode="json"),
+        levels=level_settings,
         simulated=indication_simulated,
         genes=gene_settings,
         scoring=scoring_settings,

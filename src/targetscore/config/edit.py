@@ -8,7 +8,28 @@ from collections.abc import Mapping
 
 from targetscore.errors import RegistryError
 
-__all__ = ["set_fields"]
+__all__ = ["field_text", "set_fields", "table_lines"]
+
+
+def field_text(value: object) -> str:
+    """Return one field as TSV: quoted where it would not be read back as it is."""
+    text = str(value)
+    if text.startswith(("#", "\ufeff")):  # would begin a comment
+        return '"' + text.replace('"', '""') + '"'
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="").writerow([text, ""])
+    return out.getvalue().removesuffix("\t")
+
+
+def table_lines(text: str) -> tuple[list[str], list[int]]:
+    """Return the lines of a TSV with their ends, and which of them are its header and rows.
+
+    A line ends where reading the file ends it: at a line feed or carriage return, not at a
+    vertical tab or U+2028 inside a field.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    bare = [line.removeprefix("\ufeff") for line in lines]
+    return lines, [n for n, t in enumerate(bare) if t.strip() and not t.startswith("#")]
 
 
 def set_fields(text: str, atlas: str, changes: Mapping[str, str], file: str) -> str:
@@ -33,8 +54,7 @@ def set_fields(text: str, atlas: str, changes: Mapping[str, str], file: str) -> 
     RegistryError
         If the registry has no row of that name.
     """
-    lines = text.splitlines(keepends=True)
-    table = [n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    lines, table = table_lines(text)
     header = _fields(lines[table[0]].removeprefix("\ufeff")) if table else []
     place = header.index("atlas") if "atlas" in header else len(lines)
     own = [n for n in table[1:] if atlas in _fields(lines[n])[place : place + 1]]
@@ -49,7 +69,10 @@ def set_fields(text: str, atlas: str, changes: Mapping[str, str], file: str) -> 
             lines[n] = "\t".join([body, *names]) + end
         header += missing
     body, end = _split(lines[own[-1]])
-    fields = [changes.get(c, old) for c, old in zip(header, _raw(body), strict=True)]
+    fields = [
+        field_text(changes[c]) if c in changes else old
+        for c, old in zip(header, _raw(body), strict=True)
+    ]
     lines[own[-1]] = "\t".join(fields) + end
     return "".join(lines)
 
@@ -67,11 +90,4 @@ def _raw(body: str) -> list[str]:
     """Split a line at its tabs; quoted fields, which may hold tabs, are written anew."""
     if '"' not in body:
         return body.split("\t")
-    fields = next(csv.reader([body], delimiter="\t"))
-    return [_quoted(field) for field in fields]
-
-
-def _quoted(field: str) -> str:
-    out = io.StringIO()
-    csv.writer(out, delimiter="\t", lineterminator="").writerow([field])
-    return out.getvalue() if field else ""
+    return [field_text(field) for field in next(csv.reader([body], delimiter="\t"))]

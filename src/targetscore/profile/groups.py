@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from targetscore.contracts import DOUBLET_CALLS
+from targetscore.contracts import CELLS, DOUBLET_CALLS, DOUBLETS, REMOVED
 from targetscore.errors import ContractError, MatrixError
+from targetscore.io import read_pieces, read_table
 from targetscore.libraries import library_bins
 from targetscore.packs import Pack
 
@@ -43,6 +44,21 @@ DOUBLET_COLUMNS = ("row", "flagged")
 
 GENE_COLUMNS = ("gene_id", "masked")
 """Columns of ``ingest/genes`` that a profile needs."""
+
+
+def counted_cells(cells: str, doublets: str, removed: str) -> Iterator[pd.DataFrame]:
+    """Read the cells of an atlas that count, in pieces; see :func:`with_doublets`.
+
+    Parameters
+    ----------
+    cells, doublets, removed
+        Files of the contracts ``ingest/cells``, ``ingest/doublets`` and ``ingest/removed``.
+    """
+    return with_doublets(
+        read_pieces(cells, CELLS, CELL_COLUMNS),
+        read_table(doublets, DOUBLETS, DOUBLET_COLUMNS),
+        read_table(removed, REMOVED, ["row"]),
+    )
 
 
 def with_doublets(

@@ -159,15 +159,16 @@ def _labels(
     if values is None:
         return []  # the check says which column is not there
     own = drafted.fields.get("label_map")
-    labels = map_labels(values, {**terms, **(_present(read_map(own), values) if own else {})})
+    labels = map_labels(values, {**terms, **(_usable(read_map(own), values) if own else {})})
     if person is None:
         return labels
     return [_chosen(label, person) if not label.term and label.near else label for label in labels]
 
 
-def _present(mapped: Mapping[str, str], values: pd.Series) -> dict[str, str]:
+def _usable(mapped: Mapping[str, str], values: pd.Series) -> dict[str, str]:
+    """Return the lines of a label map that map a label here; the check names those that cannot."""
     here = set(values)
-    return {k: v for k, v in mapped.items() if k in here}
+    return {k: v for k, v in mapped.items() if k in here and ontology.find(v, "CL")}
 
 
 def _chosen(label: Label, person: Person) -> Label:

@@ -11,21 +11,20 @@ from typing import Any
 import yaml
 
 from targetscore import ontology
-from targetscore.checks import verify_atlas
+from targetscore.checks import ingested, verify_atlas
 from targetscore.config import Indication, Run, RunConfig, load_registry
 from targetscore.config.load import parse
 from targetscore.config.models import SLUG
 from targetscore.errors import (
     ConfigError,
     Problem,
-    TargetscoreError,
     listed,
     near_matches,
     plain,
     raise_all,
 )
 from targetscore.genes import GeneTable, load_genes, resolve_panel
-from targetscore.io import read_json, write_text
+from targetscore.io import write_text
 from targetscore.knowledge import load_knowledge
 from targetscore.propose.commented import Summary, cells_of, indication_lines, main_types
 
@@ -99,7 +98,11 @@ def add_indication(request: IndicationRequest, config: RunConfig, config_file: s
     text = "".join(f"{line}\n" for line in indication_lines(value, summaries))
     if yaml.safe_load(text) != value:  # a comment or a quoted word was read as something else
         raise ConfigError.one(path, "", "would not be read as written", "simplify the title")
-    write_text(text, path)
+    try:
+        write_text(text, path)
+    except OSError as error:
+        wrong = f"cannot be written ({plain(error)})"
+        raise ConfigError.one(path, "", wrong, "check permissions") from error
     steps = [
         f"{path}: written; review every line marked REVIEW",
         f"next: name {request.name} under indications in {config_file}",
@@ -146,13 +149,7 @@ def _summary(atlas: str, run: Run, genes: GeneTable) -> Summary | None:
     found = verify_atlas(run.registry[atlas], run, genes)
     if isinstance(found, list):
         raise ConfigError(found)
-    if found is not None:
-        return found
-    path = Path("results/ingest") / atlas / "summary.json"
-    try:
-        return dict(read_json(path)) if path.is_file() else None
-    except TargetscoreError:
-        return None
+    return ingested(run.registry[atlas]) if found is None else found
 
 
 def _curated(config: RunConfig) -> list[str]:

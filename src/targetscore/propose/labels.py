@@ -11,8 +11,8 @@ import pandas as pd
 
 from targetscore import ontology
 from targetscore.config import read_tsv
+from targetscore.config.edit import field_text
 from targetscore.errors import AtlasError, ConfigError, Problem, plain, raise_all
-from targetscore.propose.tables import field_text
 
 __all__ = [
     "Label",
@@ -134,9 +134,8 @@ def spelt_terms(label: str) -> tuple[str, ...]:
 
 
 def _spaced(label: str) -> str:
-    label = re.sub(
-        r"(?i)(?<=\w)[- _]like$", "", label
-    )  # a malignant cell, after the one it is like
+    # A malignant cell is named after the one it is like.
+    label = re.sub(r"(?i)(?<=\w)[- _]like$", "", label)
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_./]+", " ", label)
     spaced = re.sub(r"(?i)\b(b|t|nk)(cells?)\b", r"\1 \2", spaced)
     return re.sub(r"\s+", " ", spaced).strip()

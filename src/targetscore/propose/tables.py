@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from targetscore.config import AtlasRow, load_registry
-from targetscore.config.edit import set_fields
+from targetscore.config.edit import set_fields, table_lines
 from targetscore.errors import Problem, RegistryError, listed, plain, raise_all
 from targetscore.io import write_text
 
-__all__ = ["add_row", "field_text", "refuse_known", "refuse_unwritable"]
-
-
-def field_text(value: object) -> str:
-    """Return one field as TSV: quoted where it would not be read back as it is."""
-    text = str(value)
-    if re.match(r"[#\ufeff]", text):  # would begin a comment
-        return '"' + text.replace('"', '""') + '"'
-    out = io.StringIO()
-    csv.writer(out, delimiter="\t", lineterminator="").writerow([text, ""])
-    return out.getvalue().removesuffix("\t")
+__all__ = ["add_row", "refuse_known", "refuse_unwritable"]
 
 
 def refuse_unwritable(fields: Mapping[str, str], file: str) -> None:
@@ -88,7 +75,7 @@ def refuse_known(registry: str, name: str, url: str) -> None:
         If there is such a row, or the registry cannot be used.
     """
     path = Path(registry)
-    if not path.exists() or not _has_rows(_read(path)):
+    if not path.exists() or len(table_lines(_read(path))[1]) < 2:
         return
     present = load_registry([registry])
     if name in present:
@@ -110,24 +97,17 @@ def _read(path: Path) -> str:
         raise RegistryError.one(path, "", f"cannot be read ({plain(error)})", remedy) from error
 
 
-def _has_rows(text: str) -> bool:
-    lines = [t for t in text.splitlines() if t.strip() and not t.startswith("#")]
-    return len(lines) > 1
-
-
 def _appended(text: str, fields: Mapping[str, str], registry: str) -> str:
     """Return the registry with the row at its end."""
     end = "\r\n" if "\r\n" in text else "\n"
     text += "" if text.endswith(("\n", "\r")) or not text else end
-    table = [t for t in text.splitlines() if t.strip() and not t.startswith("#")]
-    if not table:
-        table = ["\t".join(AtlasRow.model_fields)]
-        text += table[0] + end
-    header = table[0].removeprefix("\ufeff").split("\t")
+    lines, table = table_lines(text)
+    columns = lines[table[0]].rstrip("\r\n") if table else "\t".join(AtlasRow.model_fields)
+    text += "" if table else columns + end
+    header = columns.removeprefix("\ufeff").split("\t")
     empty = [fields["atlas"] if h.strip() == "atlas" else "" for h in header]
     text += "\t".join(empty) + end
-    written = {k: field_text(v) for k, v in fields.items()}
-    return set_fields(text, fields["atlas"], written, registry)
+    return set_fields(text, fields["atlas"], fields, registry)
 
 
 def _checked(text: str, name: str, registry: str) -> AtlasRow:

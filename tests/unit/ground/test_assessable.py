@@ -46,12 +46,13 @@ def atlas(name="one", tissues="", url="https://e.org/a.h5ad", **more):
     return AtlasRow(atlas=name, url=url, tissues=tissues, **fields)
 
 
-def indication(*healthy, references=(), tolerated=()):
+def indication(*healthy, references=(), tolerated=(), counterpart=None):
     return Indication(
         title="t",
         disease={"id": "MONDO:0009693", "label": "plasma cell myeloma"},
         diseased={"atlases": ["patients"]},
         healthy={"atlases": list(healthy) or ["one"], "references": list(references)},
+        normal_counterpart=counterpart and {"cell_types": counterpart},
         tolerated={"cell_types": list(tolerated), "reason": "bridged"},
         candidates={"panel": list(PANEL)},
     )
@@ -216,25 +217,50 @@ def test_literature_counts_for_the_candidates_only(knowledge):
     assert verdict(classes, "neurotoxicity_peripheral") == ONLY_LITERATURE
 
 
-def test_reference_gives_levels_only(knowledge):
-    levels = atlas("gtex", "thyroid gland;lung", kind="reference", format="level_table", unit="TPM")
+LEVEL_MAP = """# reviewed
+label\ttissue_id\tcell_type_id\ttier_label
+thyroid gland 1\tUBERON:0002046\t\tthyroid follicular
+Lung\tUBERON:0002048\t\talveolar type 1
+cerebellum\tUBERON:0002037\t\t
+Kupffer cells\t\tCL:0000091\t
+liver / hepatocytes\tUBERON:0002107\tCL:0000182\t
+none\t\t\t
+"""
+
+
+@pytest.fixture
+def reference(tmp_path):
+    """A reference of one label map; its columns say what it tells apart."""
+    path = tmp_path / "labels.tsv"
+    path.write_text(LEVEL_MAP)
+    more = {"kind": "reference", "format": "level_table", "unit": "nTPM"}
+    return lambda **columns: atlas("hpa", **{"label_map": str(path), **more, **columns})
+
+
+def test_reference_gives_levels_only(knowledge, reference):
+    levels = reference(tissue="Tissue")
     classes, states = assess(knowledge, atlas(tissues="lung"), levels)
     assert states["thyroid follicular"].state == LEVELS
     assert states["alveolar type 1"].state == STATED
     assert verdict(classes, "endocrine") == ONLY_LEVELS
-
-
-def test_reference_states_its_tissues_by_its_label_map(knowledge, tmp_path):
-    path = tmp_path / "labels.tsv"
-    path.write_text("# reviewed\nlabel\ttissue_id\nthyroid gland 1\tUBERON:0002046\nnone\t\n")
-    more = {"kind": "reference", "format": "level_table", "unit": "nTPM"}
-    _, states = assess(knowledge, atlas(), atlas("hpa", label_map=str(path), **more))
+    _, states = assess(knowledge, atlas(), levels)
     assert states["thyroid follicular"].state == SILENT  # an atlas of cells may tell more
-    _, states = assess(knowledge, atlas(tissues="lung"), atlas("hpa", label_map=str(path), **more))
-    assert states["thyroid follicular"].state == LEVELS
-    assert states["hepatocyte"].state == NOTHING
-    _, states = assess(knowledge, atlas(tissues="lung"), atlas("hpa", label_map="no", **more))
+    _, states = assess(knowledge, atlas(tissues="lung"), reference(tissue="*", label_map="no"))
     assert states["thyroid follicular"].state == NOTHING
+
+
+def test_level_stands_for_no_other_cell_of_its_tissue(knowledge, reference):
+    """As the score credits levels: a whole tissue only where its label map names a row."""
+    _, by_tissue = assess(knowledge, atlas(tissues="spleen"), reference(tissue="Tissue"))
+    _, by_cell = assess(knowledge, atlas(tissues="spleen"), reference(cell_type="Cell type"))
+    both = reference(tissue="Tissue", cell_type="Cell type")
+    _, by_both = assess(knowledge, atlas(tissues="spleen"), both)
+    asked = ("thyroid follicular", "hepatocyte", "Kupffer cell")
+    held = [[s[label].state == LEVELS for label in asked] for s in (by_tissue, by_cell, by_both)]
+    assert held == [[True, True, False], [False, True, True], [True, True, True]]
+    for states in (by_tissue, by_cell, by_both):
+        for label in ("Purkinje cell", "alveolar type 2", "cholangiocyte"):
+            assert states[label].state == NOTHING
 
 
 def test_query_for_some_cell_types_promises_no_others(knowledge):
@@ -256,6 +282,8 @@ def test_tolerated_lineage_is_marked(knowledge):
     classes, _ = assess(knowledge, atlas(tissues="blood"), tolerated=lineage)
     (line,) = [x for x in class_lines("mine", classes, []) if "B_lineage_aplasia" in x]
     assert line.endswith("; tolerated here")
+    of_disease, _ = assess(knowledge, atlas(tissues="blood"), counterpart=lineage)
+    assert class_lines("mine", of_disease, []) == class_lines("mine", classes, [])
 
 
 def test_every_cell_type_that_is_missing_is_named(knowledge):

@@ -138,6 +138,15 @@ def test_a_label_map_is_never_overwritten(project, bring, write_h5ad, obs):
     assert row().lineage == "T cell"
 
 
+def test_a_label_map_with_a_line_that_is_no_term_is_named(project, bring, write_h5ad, obs):
+    target = project / "config/labels/own.tsv"
+    target.write_text("label\tcell_type_ontology_term_id\nTcells\tT sell\n")
+    with pytest.raises(AtlasError) as caught:
+        bring(write_h5ad(obs=obs.assign(cell_type="Tcells")), "label_map=config/labels/own.tsv")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.place) == ("config/labels/own.tsv", "Tcells")
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "says"),
     [

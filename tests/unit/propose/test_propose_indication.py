@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from targetscore.config import load_config, load_indication, read_yaml
+from targetscore.config import load_config, load_indication, load_registry, read_yaml
 from targetscore.errors import ConfigError, GeneError, TargetscoreError
+from targetscore.io import write_json
 from targetscore.propose.indication import IndicationRequest, add_indication
 
 MYELOMA = "MONDO:0009693"
@@ -75,6 +76,31 @@ def test_atlases_that_are_not_here_are_named_and_the_registry_asked(config):
     found = load_indication("my_myeloma", config)
     assert found.normal_counterpart is not None
     assert found.normal_counterpart.cell_types == ["plasma cell"]
+
+
+def test_what_was_ingested_counts_only_for_the_row_as_it_is(config):
+    """An atlas that a run has fetched and read, before and after its row became another."""
+    row = load_registry(config.registries)["simulated_myeloma"]
+    group = {"population": "diseased", "cell_type_id": "CL:0000980", "disease": MYELOMA}
+    told = {"url": row.url, "version": row.version, "cell_types": [{**group, "n_cells": 7}]}
+    place = "results/ingest/simulated_myeloma/summary.json"
+    names = ["simulated_myeloma"]
+    for n, (summary, said) in enumerate(
+        [(told, False), ({**told, "version": "old"}, True), ([told], True)]
+    ):
+        write_json(summary, place)
+        name = f"mine_{n}"
+        shown = add_indication(request(name=name, diseased=names, healthy=names), config, "c")
+        assert ("not here yet" in shown) == said
+        text = Path(f"config/indications/{name}.yaml").read_text()
+        assert ("plasmablast CL:0000980 7" in text) != said
+
+
+def test_a_folder_that_cannot_be_written_is_named(config):
+    Path("config/indications/.my_myeloma.yaml.tmp").mkdir()  # where it is written first
+    names = ["simulated_myeloma"]
+    with pytest.raises(ConfigError, match=r"my_myeloma.yaml: cannot be written"):
+        add_indication(request(diseased=names, healthy=names), config, "c")
 
 
 def test_without_a_panel_every_candidate_is_scored(config):

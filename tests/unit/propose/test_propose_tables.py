@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targetscore.config import load_registry
+from targetscore.config.edit import field_text, set_fields
 from targetscore.config.read import tsv_lines
 from targetscore.errors import ConfigError, RegistryError
 from targetscore.fetch import local_location
 from targetscore.propose.ask import settings
 from targetscore.propose.labels import label_map_text, map_labels, near_terms, read_map
 from targetscore.propose.look import url_of
-from targetscore.propose.tables import add_row, field_text
+from targetscore.propose.tables import add_row
 
 ROW = {"atlas": "mine", "kind": "tumour", "format": "h5ad", "version": "1"}
 ROW |= {"url": "mine.h5ad", "licence": "CC0"}
@@ -52,6 +53,20 @@ def test_a_registry_is_begun_where_there_is_none(tmp_path):
     path = tmp_path / "new" / "atlases.tsv"
     add_row(str(path), ROW)
     assert list(load_registry([str(path)])) == ["mine"]
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85"])
+def test_only_line_feeds_end_a_line(tmp_path, odd):
+    """As reading has it; another break inside a field, a byte order mark above a comment."""
+    path = tmp_path / "atlases.tsv"
+    head = "\ufeff# mine\natlas\tkind\tformat\tversion\turl\tlicence\n"
+    path.write_text(f"{head}old\tmixed\th5ad\t1{odd}2\ta\tCC0\n", encoding="utf-8")
+    add_row(str(path), ROW)
+    before = path.read_text(encoding="utf-8")
+    old = f"old\tmixed\th5ad\t1{odd}2\ta\tCC0\n"
+    assert before == f"{head}{old}mine\ttumour\th5ad\t1\tmine.h5ad\tCC0\n"
+    changed = set_fields(before, "old", {"url": "b"}, "f")
+    assert changed == before.replace("\ta\tCC0", "\tb\tCC0")
 
 
 @pytest.mark.parametrize(
