@@ -8,8 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# The same examples in every run, so that a failure is of the change at hand. New ones:
+# pytest -m hypothesis --hypothesis-profile explore
+settings.register_profile("explore", settings.default)
+settings.register_profile("repeatable", settings.default, derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
