@@ -11,7 +11,11 @@ as_root() { # runs a command as root if that needs no password, else fails
 }
 
 if ! command -v "$python" >/dev/null; then
-  echo "Python 3.11 is needed and '$python' is not there: install it (Debian 12: apt-get install python3.11 python3.11-venv), or name it: make PYTHON=/path/to/python3.11" >&2
+  echo "Python 3.11.4 or later is needed and '$python' is not there: install it (for example with pyenv or uv), or name it: make PYTHON=/path/to/python3.11" >&2
+  exit 1
+fi
+if ! "$python" -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 14))'; then
+  echo "Python 3.11.4 or later is needed and '$python' is $("$python" -V 2>&1) (Debian 12 ships 3.11.2): install a later one, for example with pyenv or uv, and name it: make PYTHON=/path/to/python3.11" >&2
   exit 1
 fi
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then

@@ -17,11 +17,13 @@ from targetscore.config import (
     indication_path,
     is_store,
     parse_store,
+    read_tsv,
 )
 from targetscore.errors import (
     ContractError,
     GeneError,
     Problem,
+    RegistryError,
     TargetscoreError,
     listed,
     near_matches,
@@ -129,6 +131,7 @@ def examine(run: Run) -> Examined:
             how = "read over the network" if is_store(row.url) else "not here yet, will be fetched"
             notices.append(f"{atlas}: {how}; its cells are checked then")
     problems += _same_source_twice(run)
+    problems += _tier_problems(run, knowledge)
     for name, indication in run.indications.items():
         problems += _cell_problems(name, indication, run, summaries)
         problems += _repeated_panel_genes(name, run, genes, summaries)
@@ -193,6 +196,24 @@ def verify_atlas(
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         write_json({"key": key, "summary": found.summary}, CACHE / f"{row.atlas}.json")
     return found.summary
+
+
+def _tier_problems(run: Run, knowledge: Knowledge) -> Iterator[Problem]:
+    """Label maps of references name rows of the toxicity list."""
+    known = set(knowledge.tissue_tiers["label"])
+    for name in run.references:
+        path = run.registry[name].label_map
+        lines: list[dict[str, str]] = []
+        if path:
+            with suppress(RegistryError):  # reported when the reference is read
+                lines = read_tsv(path, RegistryError, ("tier_label",))
+        for wrong in sorted({line["tier_label"] for line in lines} - known - {""}):
+            near = near_matches(wrong, known)
+            remedy = (
+                f"did you mean '{near[0]}'?" if near else "write the label of a row, or nothing"
+            )
+            text = f"no row of tissue_tiers.tsv is called '{plain(wrong)}'"
+            yield Problem(path, "column tier_label", text, remedy)
 
 
 def _same_source_twice(run: Run) -> Iterator[Problem]:

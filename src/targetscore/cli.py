@@ -99,13 +99,15 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _configuration(given: argparse.Namespace) -> dict[str, object]:
+def _configuration(given: argparse.Namespace) -> tuple[dict[str, object], str]:
+    """Return the configuration, and the files it is from for messages."""
     from targetscore.config import read_yaml
 
-    merged = read_yaml("config/config.yaml")
-    for path in given.configfile:
+    files = ["config/config.yaml", *given.configfile]
+    merged: dict[str, object] = {}
+    for path in files:
         merged = _merge(merged, read_yaml(path))
-    return merged
+    return merged, ", ".join(files)
 
 
 def _merge(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
@@ -123,7 +125,7 @@ def _check(given: argparse.Namespace) -> str:
     from targetscore.config import load_run
     from targetscore.errors import raise_all
 
-    run = load_run(_configuration(given))
+    run = load_run(*_configuration(given))
     found = examine(run)
     print(overview(run, found), end="\n\n")
     raise_all(InputError, found.problems)
@@ -135,7 +137,7 @@ def _pin(given: argparse.Namespace) -> str:
     from targetscore.errors import FetchError
     from targetscore.fetch import pin_registries
 
-    config = load_config(_configuration(given))
+    config = load_config(*_configuration(given))
     done = pin_registries(config.registries, given.atlas, given.newest)
     if done.problems:
         print(done.text)
@@ -148,7 +150,7 @@ def _explain(given: argparse.Namespace) -> str:
     from targetscore.explain import explain
     from targetscore.genes import load_genes
 
-    config = load_config(_configuration(given))
+    config = load_config(*_configuration(given))
     indication = load_indication(given.indication, config)
     genes = load_genes(config.knowledge, config.gene_reference)
     folder = f"results/score/{given.indication}"
@@ -164,7 +166,7 @@ def _add_atlas(given: argparse.Namespace) -> str:
         given.path, given.registry, given.name, given.set, given.label, given.yes
     )
     asks = sys.stdin.isatty() and not given.yes
-    return add_atlas(request, load_config(_configuration(given)), Person(input, print), asks)
+    return add_atlas(request, load_config(*_configuration(given)), Person(input, print), asks)
 
 
 def _add_indication(given: argparse.Namespace) -> str:
@@ -174,7 +176,7 @@ def _add_indication(given: argparse.Namespace) -> str:
     request = IndicationRequest(
         given.name, given.title, given.disease, given.diseased, given.healthy, given.panel
     )
-    return add_indication(request, load_config(_configuration(given)), "config/config.yaml")
+    return add_indication(request, load_config(*_configuration(given)), "config/config.yaml")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,10 @@ def _reviewed(ontology: str) -> dict[str, str]:
 
 def is_term(term_id: str, ontology: str) -> bool:
     """Tell whether an id such as ``CL:0000786`` is a current term of ``CL`` or ``UBERON``."""
-    return bool(_parser().is_valid_term_id(term_id, ontology)) and not is_deprecated(term_id)
+    try:
+        return bool(_parser().is_valid_term_id(term_id, ontology)) and not is_deprecated(term_id)
+    except KeyError:  # of the right form, and no term
+        return False
 
 
 @lru_cache(maxsize=65536)

@@ -120,6 +120,21 @@ def test_check_names_labels_that_are_not_used(project: Path):
     assert "some_levels: 1 labels without a term, their levels are not used: moon<b>" in said
 
 
+def test_check_names_rows_of_the_toxicity_list_that_do_not_exist(project: Path):
+    add_reference(project, healthy={"references": ["some_levels"]})
+    path = project / "config/labels/hpa_labels.tsv"
+    lines = path.read_text().splitlines()
+    header = next(n for n, line in enumerate(lines) if not line.startswith("#"))
+    place = lines[header].split("\t").index("tier_label")
+    fields = lines[header + 1].split("\t")
+    fields[place] = "hepatocite"
+    lines[header + 1] = "\t".join(fields)
+    path.unlink()  # the project shares it
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(TargetscoreError, match=r"called 'hepatocite'\n.*did you mean 'hepatocyte'"):
+        check_run(load_run(read_yaml("config/config.yaml")))
+
+
 @pytest.mark.parametrize(
     ("change", "place", "wrong"),
     [

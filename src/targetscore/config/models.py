@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from targetscore.config.stores import is_store, parse_store
 
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
-Slug = Annotated[str, Field(pattern=SLUG)]
+Slug = Annotated[str, Field(pattern=SLUG, max_length=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
+FEWEST_REPLICATES = 20
 MALIGNANCY_METHODS = ("=lineage", "=light_chain")
 
 
@@ -100,8 +108,11 @@ class Scoring(Section):
     bootstrap: int = Field(
         default=500,
         ge=0,
+        le=100_000,
+        strict=True,
         description="how often patients and healthy donors are resampled for the intervals of "
-        "the ranking (C7); 0: not at all, and no other scenarios either",
+        "the ranking (C7); 0: not at all, and no other scenarios either; else at least "
+        f"{FEWEST_REPLICATES}, for 5 and 95 % are read off them",
     )
     seed: int = Field(default=1, ge=0, description="seed of all random numbers of the score")
     blinded: bool = Field(
@@ -149,7 +160,10 @@ class Ingesting(Section):
         "stay in the score; a scenario shows the ranking without them. false: not assessed",
     )
     quality: Quality = Quality()
-    contamination: Literal["report", "exclude", "off"] = Field(
+    contamination: Annotated[
+        Literal["report", "exclude", "off"],
+        BeforeValidator(lambda given: "off" if given is False else given),  # YAML reads off so
+    ] = Field(
         default="report",
         description="cells that show the programme of another lineage than their label says "
         "(knowledge/lineage_markers.tsv). report: they stay, and are counted per antigen; "
@@ -234,6 +248,16 @@ class RunConfig(Section):
     profile: Profiling = Profiling()
     scoring: Scoring = Scoring()
     levels: Levels = Levels()
+
+    @field_validator("scoring")
+    @classmethod
+    def _interval_has_replicates(cls, scoring: Scoring) -> Scoring:
+        if 0 < scoring.bootstrap < FEWEST_REPLICATES:
+            raise ValueError(
+                f"bootstrap: {scoring.bootstrap} replicates show no interval; write 0 (none) or "
+                f"at least {FEWEST_REPLICATES}"
+            )
+        return scoring
 
 
 class Disease(Section):

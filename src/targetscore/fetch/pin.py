@@ -97,7 +97,7 @@ def pin_registries(
         lines += [f"{path}: {name}", *_diff(row, found)]
     for path in sorted(changed):
         try:
-            write_text(texts[path], path)
+            write_text(texts[path], Path(path).resolve())  # a link stays one
         except OSError as error:
             wrong = f"cannot be written ({plain(error)})"
             raise RegistryError.one(path, "", wrong, "check permissions") from error

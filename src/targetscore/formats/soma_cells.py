@@ -68,15 +68,18 @@ def _clause(obs: Any, schema: dict[str, pa.DataType], column: str, values: tuple
             numbers = [int(v) if pa.types.is_integer(kind) else float(v) for v in values]
         except ValueError:
             raise _UnknownError(f"got {listed(values)}", "write numbers") from None
+        if min(numbers) < 0:
+            raise _UnknownError(f"got {listed(values)}", "TileDB-SOMA cannot ask for less than 0")
         return f"{column} in {numbers!r}"
-    if not pa.types.is_dictionary(kind):
-        return f"{column} in {list(values)!r}"
-    return f"{column} in {_categories(obs, column, values)!r}"
+    if pa.types.is_dictionary(kind):
+        known = obs.get_enumeration_values([column])[column].to_pylist()
+    else:
+        known = obs.read(column_names=[column]).concat()[column].unique().to_pylist()
+    return f"{column} in {_wanted([str(v) for v in known if v is not None], values)!r}"
 
 
-def _categories(obs: Any, column: str, values: tuple[str, ...]) -> list[str]:
-    """Return the categories of a column that are, or hold, one of some values."""
-    known = [str(v) for v in obs.get_enumeration_values([column])[column].to_pylist()]
+def _wanted(known: list[str], values: tuple[str, ...]) -> list[str]:
+    """Return the values of a column that are, or hold, one of those asked for."""
     found = [k for k in known if not {k, *k.split(_SEVERAL)}.isdisjoint(values)]
     absent = sorted(set(values) - {part for k in found for part in (k, *k.split(_SEVERAL))})
     if absent:

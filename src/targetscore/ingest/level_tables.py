@@ -265,6 +265,9 @@ def _wide(row: AtlasRow, source: _Text, ids: str, symbols: str | None, registry:
         )
     table = _read(source, [*genes, *columns], columns)
     values = _numbers(source.path, table[columns])
+    names = _stripped(table[ids])
+    again = names[names.str.startswith("ENSG") & names.duplicated()]
+    _refuse_twice(source.path, again.tolist(), "")
     gene, label = np.nonzero(np.isfinite(values))
     fixed = [row.tissue.removeprefix("=") if row.tissue.startswith("=") else ""]
     fixed += [row.cell_type.removeprefix("=") if row.cell_type.startswith("=") else ""]
@@ -277,6 +280,16 @@ def _wide(row: AtlasRow, source: _Text, ids: str, symbols: str | None, registry:
         values[gene, label],
         *_no_text(),
     )
+
+
+def _refuse_twice(path: str, genes: Sequence[str], where: str) -> None:
+    """Refuse genes that stand twice: adding their rows up would make a level of its own."""
+    if not genes:
+        return
+    names = sorted(set(genes))
+    wrong = f"{len(names):,} genes have several rows {where}".rstrip() + f": {listed(names)}"
+    remedy = "keep one row of each, or name the column that tells them apart"
+    raise AtlasError.one(path, "", wrong, remedy)
 
 
 def _parts(name: str, said: tuple[bool, bool], fixed: Sequence[str]) -> tuple[str, str]:
@@ -336,6 +349,9 @@ def _long(row: AtlasRow, source: _Text, ids: str, symbols: str | None, registry:
         return LevelTable(*common, pairs, gene, label, number, *told)
     values = _numbers(source.path, table[[row.counts]])[:, 0]
     known = np.isfinite(values)
+    again = pd.DataFrame({"gene": gene, "label": label})[known].duplicated().to_numpy()
+    twice = _stripped(table[ids]).to_numpy(object)[known][again]
+    _refuse_twice(source.path, twice.tolist(), "for one label")
     return LevelTable(*common, pairs, gene[known], label[known], values[known], *_no_text())
 
 

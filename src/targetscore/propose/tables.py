@@ -62,7 +62,7 @@ def add_row(registry: str, fields: Mapping[str, str]) -> AtlasRow:
     refuse_known(registry, filled["atlas"], filled["url"])
     longer = _appended(text, filled, registry)
     row = _checked(longer, filled["atlas"], registry)
-    write_text(longer, path)
+    write_text(longer, path.resolve())  # a link stays one
     return row
 
 

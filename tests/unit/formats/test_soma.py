@@ -168,8 +168,11 @@ def test_the_filter_is_answered_by_the_store(plain_store, opened, labels, dense,
         ("?tissue=blod", "no cell has blod\n.*did you mean 'blood'"),
         ("?is_primary_data=maybe", "write true or false"),
         ("?n_counts=many", "write numbers"),
-        ("?batch=none", "no cell passes the filter"),
-        ("?batch=%27%5D+or+True+or+batch+in+%5B%27", "no cell passes the filter"),
+        ("?batch=none", "no cell has none"),
+        ("?batch=b%271&batch=none", "no cell has none"),
+        ("?n_counts=999", "no cell passes the filter"),
+        ("?n_counts=-1", "cannot ask for less than 0"),
+        ("?batch=%27%5D+or+True+or+batch+in+%5B%27", r"no cell has '\] or True or batch in"),
     ],
 )
 def test_filters_that_find_nothing(plain_store, opened, query, says):

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from targetscore import ontology
 from targetscore.config import load_config, load_indication, load_registry, load_run, read_yaml
 from targetscore.config.models import Indication, RunConfig
 from targetscore.errors import ConfigError, RegistryError
@@ -62,6 +63,22 @@ def test_unknown_indication_and_atlas(project):
     path.write_text(path.read_text().replace("tabula_sapiens", "tabula_sapienz"))
     with pytest.raises(ConfigError, match=r"unknown atlas 'tabula_sapienz'\n.*did you mean"):
         load_run({"indications": ["sle"]})
+
+
+@pytest.mark.parametrize("given", [1, 19, True, 10**11, -1])
+def test_too_few_or_too_many_replicates_are_refused(given):
+    with pytest.raises(ConfigError, match=r"bootstrap"):
+        load_config({"indications": ["x"], "scoring": {"bootstrap": given}})
+
+
+def test_off_is_off_however_yaml_reads_it(tmp_path):
+    (tmp_path / "c.yaml").write_text("indications: [x]\ningest: {contamination: off}\n")
+    assert load_config(read_yaml(tmp_path / "c.yaml")).ingest.contamination == "off"
+
+
+def test_a_disease_that_does_not_exist_is_no_term():
+    assert not ontology.is_term("MONDO:9999999", "MONDO")
+    assert ontology.is_term("MONDO:0009693", "MONDO")
 
 
 def test_repeated_key_is_an_error(tmp_path):

@@ -57,6 +57,7 @@ LONG = (
     f"{BCMA}\tTNFRSF17\tliver\t3.5\n{SDC1}\tSDC1\tliver\t120\n{SDC1}\tSDC1\tskin\t0\n"
     f"{BCMA}\tTNFRSF17\tmoon\t9\n"
 )
+ONCE = "".join(LONG.splitlines(keepends=True)[:3])
 
 
 @pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz", "t.tsv.zip"])
@@ -196,10 +197,16 @@ WRONG = [
     (WIDE + "a\t1\t2\t3\t4\t5\n", {"unit": "NX", "tissue": "*"}, "5 fields of the header"),
     (WIDE + "a\t1\t2\n", {"unit": "NX", "tissue": "*"}, "1 lines do not have the 5 fields"),
     (LONG, {"unit": "nTPM", "tissue": "Tisue", "counts": "nTPM"}, "did you mean 'Tissue'"),
+    (
+        LONG + "".join(LONG.splitlines(keepends=True)[1:2]),
+        {"unit": "nTPM", "tissue": "Tissue", "counts": "nTPM"},
+        f"1 genes have several rows for one label: {LONG.splitlines()[1].split()[0]}",
+    ),
+    (f"GeneID\tliver\n{BCMA}\t1\n{BCMA}\t2\n", {"unit": "TPM", "tissue": "*"}, "several rows"),
     (LONG, {"unit": "nTPM", "tissue": "Tissue", "counts": "NX"}, "no column 'NX'"),
     (LONG, {"unit": "nTPM", "counts": "nTPM"}, "which tissue or cell type"),
-    (LONG, {"unit": "nTPM", "tissue": "=liverr", "counts": "nTPM"}, "is no term of UBERON"),
-    (LONG, {"unit": "nTPM", "tissue": "Gene name", "counts": "nTPM"}, "is mapped"),
+    (ONCE, {"unit": "nTPM", "tissue": "=liverr", "counts": "nTPM"}, "is no term of UBERON"),
+    (ONCE, {"unit": "nTPM", "tissue": "Gene name", "counts": "nTPM"}, "is mapped"),
     (IHC.replace("High", "3"), PROTEIN | {"counts": "Reliability"}, "holds no level"),
 ]
 

@@ -30,6 +30,15 @@ def test_fields_are_read_back_as_they_were(tmp_path_factory, fields):
     assert tsv_lines(path, RegistryError)[1] == [(2, fields)]
 
 
+def test_a_registry_that_is_a_link_stays_one(tmp_path):
+    shared = tmp_path / "shared.tsv"
+    shared.write_text("atlas\tkind\tformat\tversion\turl\tlicence\n")
+    (tmp_path / "atlases.tsv").symlink_to(shared)
+    add_row(str(tmp_path / "atlases.tsv"), ROW)
+    assert (tmp_path / "atlases.tsv").is_symlink()
+    assert list(load_registry([str(shared)])) == ["mine"]
+
+
 def test_a_row_leaves_every_byte_above_it(tmp_path):
     path = tmp_path / "atlases.tsv"
     text = "# mine\r\natlas\tkind\tformat\tversion\turl\tlicence\r\nold\tmixed\th5ad\t1\ta\tCC0"
