@@ -4,7 +4,7 @@ import math
 import re
 from types import SimpleNamespace
 
-import invented_tables as tables
+import invented_references
 import pandas as pd
 import pytest
 
@@ -166,7 +166,7 @@ def test_one_cell_under_a_wrong_label_is_one(explained, invented, tmp_path):
 def test_levels_without_cells_are_told_apart_and_harmless(explained, invented, hostile_texts):
     data = invented()
     antigens = list(data.components[["gene_id", "antigen"]].itertuples(index=False, name=None))
-    levels = tables.levels(antigens)
+    levels = invented_references.levels(antigens)
     odd = levels["reliability"].notna()
     levels.loc[odd, "reliability"] = "\x1b[2J" + hostile_texts["turned"]
     told = explained("TNFRSF17", levels=levels)

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-import invented_tables as tables
+import invented_references
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -16,10 +16,12 @@ from targetscore.report import render_report
 def levelled(data):
     """Give the invented report with levels of two references."""
     antigens = list(data.components[["gene_id", "antigen"]].itertuples(index=False, name=None))
-    levels = tables.levels(antigens)
+    levels = invented_references.levels(antigens)
     LEVELS.check(levels, "invented levels")
     names = ("some_levels", "some_proteins")
-    return dataclasses.replace(data, levels=levels, references=[tables.reference(n) for n in names])
+    return dataclasses.replace(
+        data, levels=levels, references=[invented_references.reference(n) for n in names]
+    )
 
 
 @pytest.fixture(scope="module")
