@@ -272,7 +272,7 @@ def _wide(row: AtlasRow, source: _Text, ids: str, symbols: str | None, registry:
     fixed = [row.tissue.removeprefix("=") if row.tissue.startswith("=") else ""]
     fixed += [row.cell_type.removeprefix("=") if row.cell_type.startswith("=") else ""]
     return LevelTable(
-        _stripped(table[ids]).tolist(),
+        names.tolist(),
         _symbols(table, symbols),
         [_parts(name, said, fixed) for name in columns],
         gene.astype(np.int64),
